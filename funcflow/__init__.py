@@ -1,0 +1,50 @@
+"""funcflow: composable transformations of NumPy programs.
+
+    import funcflow as ff
+    import funcflow.numpy as fnp
+
+This module composes the layers: it re-exports the transforms and offers the backends.
+"""
+
+from funcflow import debug as debug
+from funcflow import errors as errors
+from funcflow import lax as lax
+from funcflow import tree as tree
+from funcflow import tree_util as tree_util
+from funcflow.backends import register_all
+from funcflow.core.array import Array as Array
+from funcflow.core.aval import ShapeDtypeStruct as ShapeDtypeStruct
+from funcflow.core.config import config as config
+from funcflow.core.dtypes import float0 as float0
+from funcflow.core.pprint import jaxpr_to_text as jaxpr_to_text
+from funcflow.core.trace import debug_nans as debug_nans
+from funcflow.transforms.callback import io_callback as io_callback
+from funcflow.transforms.callback import pure_callback as pure_callback
+from funcflow.transforms.checkpoint import checkpoint as checkpoint
+from funcflow.transforms.checkpoint import checkpoint as remat
+from funcflow.transforms.checkpoint import checkpoint_name as checkpoint_name
+from funcflow.transforms.checkpoint import checkpoint_policies as checkpoint_policies
+from funcflow.transforms.custom_jvp import custom_jvp as custom_jvp
+from funcflow.transforms.custom_vjp import custom_vjp as custom_vjp
+from funcflow.transforms.grad import grad as grad
+from funcflow.transforms.grad import value_and_grad as value_and_grad
+from funcflow.transforms.inspect import eval_shape as eval_shape
+from funcflow.transforms.inspect import make_jaxpr as make_jaxpr
+from funcflow.transforms.inspect import named_call as named_call
+from funcflow.transforms.jacobian import hessian as hessian
+from funcflow.transforms.jacobian import jacfwd as jacfwd
+from funcflow.transforms.jacobian import jacrev as jacobian
+from funcflow.transforms.jacobian import jacrev as jacrev
+from funcflow.transforms.jit import jit as jit
+from funcflow.transforms.jvp import jvp as jvp
+from funcflow.transforms.linearize import linearize as linearize
+from funcflow.transforms.linearize import vjp as vjp
+from funcflow.transforms.pmap import device_count as device_count
+from funcflow.transforms.pmap import devices as devices
+from funcflow.transforms.pmap import pmap as pmap
+from funcflow.transforms.transpose import linear_transpose as linear_transpose
+from funcflow.transforms.vmap import vmap as vmap
+
+register_all()
+
+__version__ = "0.1.0"

@@ -1,0 +1,14 @@
+"""The backends that `jit` compiles for; each is imported at its first use."""
+
+from funcflow.core.backend import Backend, register_backend
+
+
+def _reference() -> Backend:
+    from funcflow.backends.reference import ReferenceBackend
+
+    return ReferenceBackend()
+
+
+def register_all() -> None:
+    """Offer all backends."""
+    register_backend("reference", _reference)

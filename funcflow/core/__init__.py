@@ -1,0 +1,1 @@
+"""Arrays, traces, jaxprs and the tables of rules; everything else is built on these."""

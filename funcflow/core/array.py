@@ -1,0 +1,267 @@
+"""`Array`: the one type users hold, and `ConcreteArray`, the one that has values.
+
+A traced value is an `Array` too (`core.trace.Tracer`), so `isinstance(x, ff.Array)` holds in
+every transform. The operators (`+`, `[]`, `.sum()`, `.at`) are defined in terms of operations
+that live in later layers; `funcflow.numpy` installs them on `Array` (see `install_methods`),
+once for concrete and traced arrays alike.
+
+A concrete array owns its buffer and never hands out a writable view of it: that is what makes
+slices without copies safe.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from funcflow.core import dtypes
+from funcflow.core.aval import Shape, ShapedArray
+from funcflow.core.errors import ImmutableError, LeafTypeError
+
+
+class Array:
+    """An immutable n-dimensional array, concrete or traced."""
+
+    __slots__ = ("__weakref__",)
+
+    # NumPy hands mixed expressions such as `ndarray + Array` to us.
+    __array_priority__ = 1000
+
+    weak_type: bool
+
+    if TYPE_CHECKING:  # installed by funcflow.numpy
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    @property
+    def aval(self) -> ShapedArray:
+        """Shape, dtype and weak flag."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> Shape:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.aval.shape)
+
+    @property
+    def size(self) -> int:
+        return self.aval.size
+
+    @property
+    def itemsize(self) -> int:
+        return self.aval.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.aval.size * self.aval.dtype.itemsize
+
+    def __len__(self) -> int:
+        shape = self.shape
+        if not shape:
+            raise TypeError("len() of a 0-dimensional array")
+        return shape[0]
+
+    def __setitem__(self, index: object, value: object) -> None:
+        raise ImmutableError(
+            "arrays are immutable, so `x[index] = value` is not possible",
+            mend="x = x.at[index].set(value)",
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def install_methods(methods: Mapping[str, Callable[..., Any] | property]) -> None:
+    """Give `Array` its operators; called once, by the layer that defines them."""
+    for name, method in methods.items():
+        setattr(Array, name, method)
+
+
+class ConcreteArray(Array):
+    """An array with values, in a NumPy (or CuPy) buffer."""
+
+    __slots__ = ("_value",)
+
+    weak_type = False
+
+    def __init__(self, value: Any) -> None:
+        # trusted: `value` is a buffer that nobody else writes to
+        self._value = value
+
+    @property
+    def aval(self) -> ShapedArray:
+        value = self._value
+        return ShapedArray(value.shape, value.dtype, self.weak_type)
+
+    @property
+    def shape(self) -> Shape:
+        return self._value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._value.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._value.ndim
+
+    @property
+    def size(self) -> int:
+        return self._value.size
+
+    @property
+    def nbytes(self) -> int:
+        return self._value.nbytes
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if copy or (dtype is not None and dtype != self._value.dtype):
+            return np.array(self._value, dtype=dtype, copy=True if copy is None else copy)
+        view = self._value.view()
+        view.flags.writeable = False
+        return view
+
+    def __dlpack__(self, **options: Any) -> Any:
+        # the consumer may write, so it gets a copy of its own
+        options["copy"] = None
+        return self._value.copy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._value.__dlpack_device__()
+
+    def item(self, *index: int) -> Any:
+        """The value as a Python scalar."""
+        return self._value.item(*index)
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python scalars."""
+        return self._value.tolist()
+
+    def tobytes(self) -> bytes:
+        """The values' bytes in row-major order."""
+        return self._value.tobytes()
+
+    def block_until_ready(self) -> "ConcreteArray":
+        """The array itself: on the CPU, results are there when the call returns."""
+        return self
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __int__(self) -> int:
+        return int(self._value)
+
+    def __float__(self) -> float:
+        return float(self._value)
+
+    def __complex__(self) -> complex:
+        return complex(self._value)
+
+    def __index__(self) -> int:
+        return self._value.__index__()
+
+    def __iter__(self) -> Iterator["ConcreteArray"]:
+        if not self._value.ndim:
+            raise TypeError("iteration over a 0-dimensional array")
+        value, cls = self._value, type(self)
+        return (cls(value[i, ...]) for i in range(len(value)))
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._value
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value.item(), spec) if self._value.ndim == 0 else format(str(self), spec)
+
+    def __str__(self) -> str:
+        return str(self._value)
+
+    def __repr__(self) -> str:
+        weak = ", weak_type=True" if self.weak_type else ""
+        text = np.array2string(self._value, separator=", ", prefix="Array(")
+        if not self.size and self.ndim > 1:
+            text += f", shape={self.shape}"
+        return f"Array({text}, dtype={self._value.dtype.name}{weak})"
+
+    def __reduce__(self) -> Any:
+        return type(self), (self._value,)
+
+    def __copy__(self) -> "ConcreteArray":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "ConcreteArray":
+        return self
+
+
+class WeakArray(ConcreteArray):
+    """A concrete array that takes the other operand's dtype, as a Python scalar does."""
+
+    __slots__ = ()
+
+    weak_type = True
+
+
+def wrap(buffer: Any, weak_type: bool = False) -> ConcreteArray:
+    """A buffer that nobody else writes to, as an array. NumPy scalars become 0-d buffers."""
+    if isinstance(buffer, np.generic):
+        buffer = np.asarray(buffer)
+    return WeakArray(buffer) if weak_type else ConcreteArray(buffer)
+
+
+# The Python types whose values are arrays of no dimension.
+SCALARS = (bool, int, float, complex)
+
+
+def as_buffer(x: Any) -> Any:
+    """The buffer of a concrete array, NumPy array or scalar."""
+    if isinstance(x, ConcreteArray):
+        return x._value
+    if type(x) in SCALARS:
+        return np.asarray(x, dtypes.scalar_dtype(type(x)))
+    if isinstance(x, np.ndarray | np.generic):
+        return np.asarray(x)
+    raise LeafTypeError(f"{x!r} of type {type(x).__name__} is no array")
+
+
+def own(results: Sequence[Any], args: Sequence[Any]) -> Sequence[Any]:
+    """`results`, copied where they are views of NumPy arrays in `args`, which may still change."""
+    foreign = [x for x in args if isinstance(x, np.ndarray)]
+    if not foreign:
+        return results
+    return [
+        y.copy() if any(np.may_share_memory(y, x) for x in foreign) else y for y in results
+    ]
+
+
+def as_array(x: Any) -> Array:
+    """A leaf as an `Array`: numbers and NumPy arrays are wrapped, the latter copied."""
+    if isinstance(x, Array):
+        return x
+    if isinstance(x, np.ndarray):
+        return ConcreteArray(x.copy())
+    return wrap(as_buffer(x), type(x) in (int, float, complex))
+
+
+def aval_of(x: Any) -> ShapedArray:
+    """The abstract value of an array, traced or not, or of a number."""
+    if isinstance(x, Array):
+        return x.aval
+    if type(x) in SCALARS:
+        return ShapedArray((), dtypes.scalar_dtype(type(x)), type(x) is not bool)
+    if isinstance(x, np.ndarray | np.generic):
+        return ShapedArray(x.shape, dtypes.as_dtype(x.dtype))
+    if hasattr(x, "shape") and hasattr(x, "dtype"):  # ShapeDtypeStruct and its like
+        return ShapedArray(tuple(x.shape), dtypes.as_dtype(x.dtype), getattr(x, "weak_type", False))
+    raise LeafTypeError(
+        f"{x!r} of type {type(x).__name__} is neither an array nor a number",
+        mend="pass an array, or mark the argument as static",
+    )
+
+
+def is_array_like(x: object) -> bool:
+    """Whether `x` may be a leaf of a function's arguments: an array or a number."""
+    return isinstance(x, Array | np.ndarray | np.generic) or type(x) in SCALARS

@@ -1,0 +1,96 @@
+"""Settings: few, each scoped.
+
+    with ff.config(default_float="float64"):
+        ...
+
+A scope lasts for its block, in its thread. `config.update(name, value)` changes the value for
+the whole process. Nothing is read from the environment at import.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from funcflow.core.errors import ArgumentError
+
+_DEFAULTS: dict[str, Any] = {
+    # dtype of Python floats (and, of the same width, of Python complex numbers)
+    "default_float": np.dtype("float32"),
+    "default_int": np.dtype("int32"),
+    # jit evaluates the function as it stands
+    "disable_jit": False,
+    # what jit compiles for
+    "backend": "reference",
+    # how many logical devices the CPU shows; None: as many as it has cores
+    "num_cpu_devices": None,
+}
+_KINDS = {"default_float": ("f", "floating"), "default_int": ("i", "signed integer")}
+
+
+class Config:
+    """The settings in force: `config.name` reads, `with config(name=value):` sets for a block."""
+
+    def __init__(self) -> None:
+        self._process: dict[str, Any] = dict(_DEFAULTS)
+        self._scoped: ContextVar[dict[str, Any]] = ContextVar("config")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # asked for while copying, before __init__
+            raise AttributeError(name)
+        try:
+            return self._scoped.get(self._process)[name]
+        except KeyError:
+            raise AttributeError(f"no setting named {name!r}; there are {sorted(_DEFAULTS)}") from None
+
+    @contextmanager
+    def __call__(self, **settings: Any) -> Generator[None]:
+        """Set the named settings for the block."""
+        values = dict(self._scoped.get(self._process))
+        for name, value in settings.items():
+            values[name] = _checked(name, value)
+        token = self._scoped.set(values)
+        try:
+            yield
+        finally:
+            self._scoped.reset(token)
+
+    def update(self, name: str, value: Any) -> None:
+        """Set one setting for the whole process; `jax_enable_x64` is understood too."""
+        if name == "jax_enable_x64":
+            width = "64" if value else "32"
+            self.update("default_float", "float" + width)
+            self.update("default_int", "int" + width)
+            return
+        self._process[name.removeprefix("jax_")] = _checked(name.removeprefix("jax_"), value)
+
+    def key(self) -> tuple[Any, ...]:
+        """The settings as a hashable value, for caches of what was traced under them."""
+        return tuple(self._scoped.get(self._process).values())
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name not in _DEFAULTS:
+        raise ArgumentError(
+            f"config: no setting named {name!r}", mend=f"use one of {', '.join(_DEFAULTS)}"
+        )
+    return _checked_dtype(name, value) if name in _KINDS else value
+
+
+def _checked_dtype(name: str, value: Any) -> np.dtype[Any]:
+    kind, described = _KINDS[name]
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.kind != kind or dtype.itemsize > 8 or not dtype.isnative:
+        raise ArgumentError(
+            f"config: {name} must be a {described} dtype, got {value!r}",
+            mend="use a width of 16, 32 or 64 bits, such as 'float64' or 'int64'",
+        )
+    return dtype
+
+
+config = Config()

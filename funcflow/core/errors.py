@@ -1,0 +1,228 @@
+"""The error tree.
+
+Every message says which function was called, what was expected, what arrived, where in the
+user's program, and how to mend it. Each class derives from the Python exception that NumPy or
+JAX would raise in its place, so that existing `except` clauses keep working. `docs/errors.md`
+is generated from the docstrings here.
+"""
+
+from funcflow.core.source import user_source
+
+
+class FuncflowError(Exception):
+    """Base of all errors raised by funcflow.
+
+    The message is followed by the user's own line and by the mend, where there is one.
+    """
+
+    def __init__(self, message: str, *, mend: str = "") -> None:
+        self.source = user_source()
+        self.mend = mend
+        parts = [message]
+        if self.source is not None:
+            parts.append(f"  at {self.source}: {self.source.text()}")
+        if mend:
+            parts.append(f"  mend: {mend}")
+        super().__init__("\n".join(parts))
+
+
+class ShapeError(FuncflowError, ValueError, TypeError):
+    """Shapes of the arguments do not fit together.
+
+        ff.lax.add(fnp.ones(3), fnp.ones(4))
+
+    Mend: reshape or broadcast the arguments so that their shapes agree.
+    """
+
+
+class DtypeError(FuncflowError, TypeError):
+    """An argument has a dtype that the function does not take.
+
+        ff.lax.sin(fnp.arange(3))
+
+    Mend: convert the argument, e.g. with `x.astype(fnp.float32)`.
+    """
+
+
+class AxisError(FuncflowError, ValueError, IndexError):
+    """An axis is out of range or named twice.
+
+        fnp.sum(fnp.ones((2, 3)), axis=2)
+
+    Mend: use axes from -ndim to ndim - 1, each once.
+    """
+
+
+class ArgumentError(FuncflowError, ValueError, TypeError):
+    """An argument has a value that the function cannot work with.
+
+        ff.lax.iota("float32", -1)
+
+    Mend: as the message says.
+    """
+
+
+class LeafTypeError(FuncflowError, TypeError):
+    """A leaf of a pytree is neither an array nor a number.
+
+        ff.jit(lambda x: x)("text")
+
+    Mend: pass arrays, or mark the argument as static (`static_argnums`).
+    """
+
+
+class TreeStructureError(FuncflowError, ValueError, TypeError):
+    """Two pytrees that must have the same structure differ.
+
+        ff.jvp(f, ({"a": x},), ({"b": x},))
+
+    Mend: the message names the key path at which the two differ.
+    """
+
+
+class CarryTypeError(TreeStructureError):
+    """A loop's body returns a carry of another type than it received.
+
+        ff.lax.scan(lambda c, x: (c + 1.5, x), 0, xs)
+
+    Mend: start from a carry of the type that the body returns, or convert inside the body.
+    """
+
+
+class OutOfBoundsError(FuncflowError, IndexError):
+    """A static index lies outside the array.
+
+        fnp.ones(3)[5]
+
+    Mend: index within the bounds; use `.at[i].get(mode="clip")` to clip on purpose.
+    """
+
+
+class ImmutableError(FuncflowError, TypeError):
+    """Arrays cannot be changed in place.
+
+        x[0] = 1.0
+
+    Mend: `x = x.at[0].set(1.0)`.
+    """
+
+
+class ConcretizationTypeError(FuncflowError, TypeError):
+    """A value is needed while the program is being traced.
+
+        ff.jit(lambda n: fnp.zeros(n))(3)
+
+    Mend: mark the argument as static (`static_argnums`), or express the computation with array
+    operations.
+    """
+
+
+class TracerBoolConversionError(ConcretizationTypeError):
+    """`if`, `while`, `and` or `bool()` on a traced value.
+
+        ff.jit(lambda x: x if x > 0 else -x)(1.0)
+
+    Mend: `fnp.where`, `ff.lax.cond` or `ff.lax.while_loop`.
+    """
+
+
+class TracerIntegerConversionError(ConcretizationTypeError):
+    """A traced value is used where Python needs an integer.
+
+        ff.jit(lambda i: [1, 2, 3][i])(0)
+
+    Mend: index an array instead of a list, or mark the argument as static.
+    """
+
+
+class TracerArrayConversionError(ConcretizationTypeError):
+    """A traced value is converted to a NumPy array.
+
+        ff.jit(lambda x: np.asarray(x))(x)
+
+    Mend: use the function of the same name in `funcflow.numpy`, or `ff.pure_callback`.
+    """
+
+
+class NonConcreteBooleanIndexError(FuncflowError, IndexError):
+    """A boolean mask that is traced gives a result of unknown shape.
+
+        ff.jit(lambda x: x[x > 0])(x)
+
+    Mend: `fnp.where(mask, x, 0)` or `fnp.nonzero(mask, size=n)`.
+    """
+
+
+class UnexpectedTracerError(FuncflowError):
+    """A traced value has outlived the function that it was traced in.
+
+        kept = []
+        ff.jit(lambda x: kept.append(x))(1.0)
+        kept[0] + 1
+
+    Mend: return the value from the function instead of storing it outside.
+    """
+
+
+class UnhashableStaticError(FuncflowError, ValueError, TypeError):
+    """A static argument cannot be hashed, so compiled code cannot be cached for it.
+
+        ff.jit(f, static_argnums=0)([1, 2])
+
+    Mend: pass a tuple, or another hashable value.
+    """
+
+
+class UnboundAxisError(FuncflowError, NameError):
+    """A collective names an axis that no surrounding vmap or pmap has.
+
+        ff.lax.psum(x, "batch")
+
+    Mend: `ff.vmap(f, axis_name="batch")`.
+    """
+
+
+class NotDifferentiableError(FuncflowError, TypeError):
+    """A derivative is asked for where there is none.
+
+        ff.grad(lambda n: n * 2)(3)
+
+    Mend: pass floating-point arguments, or give the function a rule (`ff.custom_jvp`).
+    """
+
+
+class CallbackError(FuncflowError, RuntimeError):
+    """A host callback raised, or returned something else than it promised.
+
+        ff.pure_callback(f, ff.ShapeDtypeStruct((3,), "float32"), x)
+
+    Mend: return arrays of the promised shape and dtype.
+    """
+
+
+class NaNError(FuncflowError, FloatingPointError):
+    """A result holds a NaN and `debug_nans` is on.
+
+        with ff.config(debug_nans=True):
+            fnp.log(-1.0)
+
+    Mend: the message names the operation and the first index.
+    """
+
+
+class JaxprTypeError(FuncflowError, TypeError):
+    """A jaxpr breaks the rules of its type system.
+
+    Raised by `check_jaxpr`; it means that a rule of a primitive is wrong.
+    """
+
+
+class JaxprParseError(FuncflowError, SyntaxError):
+    """Text that is no jaxpr, or is of another version of the format."""
+
+
+class MissingRuleError(FuncflowError, NotImplementedError):
+    """A primitive has no rule for the transform that reached it.
+
+    Mend: declare the rule beside the primitive (see docs/architecture.md).
+    """

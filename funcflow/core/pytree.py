@@ -1,0 +1,376 @@
+"""Pytrees: nested containers of arrays, over `optree`'s C++ implementation.
+
+Names and meanings are those of `jax.tree_util`. Everything is registered in a namespace of our
+own, so that other users of optree see nothing of it. `None` is a node without leaves.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import optree
+
+from funcflow.core.errors import ArgumentError, TreeStructureError
+
+NAMESPACE = "funcflow"
+PyTreeDef = optree.PyTreeSpec
+C = TypeVar("C", bound=type)
+IsLeaf = Callable[[Any], bool] | None
+
+
+class SequenceKey(NamedTuple):
+    """A step into a list or tuple."""
+
+    idx: int
+
+    def __str__(self) -> str:
+        return f"[{self.idx}]"
+
+
+class DictKey(NamedTuple):
+    """A step into a dictionary."""
+
+    key: Hashable
+
+    def __str__(self) -> str:
+        return f"[{self.key!r}]"
+
+
+class GetAttrKey(NamedTuple):
+    """A step to a field of a dataclass or named tuple."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f".{self.name}"
+
+
+class FlattenedIndexKey(NamedTuple):
+    """A step to a child of a registered class that gave its children no names."""
+
+    key: int
+
+    def __str__(self) -> str:
+        return f"[<flat index {self.key}>]"
+
+
+KeyPath = tuple[Any, ...]
+
+
+def _key(entry: Any) -> Any:
+    if isinstance(entry, optree.NamedTupleEntry):  # a sequence too, hence first
+        return GetAttrKey(entry.field)
+    if isinstance(entry, optree.SequenceEntry):
+        return SequenceKey(entry.index)
+    if isinstance(entry, optree.MappingEntry):
+        return DictKey(entry.key)
+    if isinstance(entry.entry, str):
+        return GetAttrKey(entry.entry)
+    return entry.entry if isinstance(entry.entry, tuple) else FlattenedIndexKey(entry.entry)
+
+
+def keystr(path: KeyPath, *, simple: bool = False, separator: str = "") -> str:
+    """A key path as Python would write it: `['layers'][0].weight`."""
+    if not simple:
+        return separator.join(map(str, path))
+    return separator.join(str(key[0]) for key in path)
+
+
+def tree_flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], PyTreeDef]:
+    """The leaves of `tree` and its structure."""
+    return optree.tree_flatten(tree, is_leaf, namespace=NAMESPACE)
+
+
+def tree_unflatten(treedef: PyTreeDef, leaves: Iterable[Any]) -> Any:
+    """The tree of the given structure with the given leaves."""
+    return treedef.unflatten(leaves)
+
+
+def tree_leaves(tree: Any, is_leaf: IsLeaf = None) -> list[Any]:
+    """The leaves of `tree`, in order."""
+    return optree.tree_leaves(tree, is_leaf, namespace=NAMESPACE)
+
+
+def tree_structure(tree: Any, is_leaf: IsLeaf = None) -> PyTreeDef:
+    """The structure of `tree`."""
+    return optree.tree_structure(tree, is_leaf, namespace=NAMESPACE)
+
+
+def tree_map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
+    """Apply `f` to the leaves of `tree` and the corresponding subtrees of `rest`.
+
+    Raises:
+        TreeStructureError: a tree of `rest` differs; the message names the key path.
+    """
+    try:
+        return optree.tree_map(f, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
+    except ValueError as error:
+        treedef = tree_structure(tree, is_leaf)
+        for i, other in enumerate(rest):
+            if not _has_prefix(treedef, other):
+                difference = structure_difference(tree, other, is_leaf)
+                raise TreeStructureError(
+                    f"tree_map: tree {i + 1} does not match the first one {difference}",
+                    mend="pass trees of the same structure",
+                ) from error
+        raise
+
+
+def _has_prefix(treedef: PyTreeDef, tree: Any) -> bool:
+    try:
+        treedef.flatten_up_to(tree)
+    except ValueError:
+        return False
+    return True
+
+
+def tree_flatten_with_path(
+    tree: Any, is_leaf: IsLeaf = None
+) -> tuple[list[tuple[KeyPath, Any]], PyTreeDef]:
+    """The leaves of `tree`, each with its key path, and the structure."""
+    accessors, leaves, treedef = optree.tree_flatten_with_accessor(
+        tree, is_leaf, namespace=NAMESPACE
+    )
+    paths = [tuple(_key(entry) for entry in accessor) for accessor in accessors]
+    return list(zip(paths, leaves, strict=True)), treedef
+
+
+def tree_leaves_with_path(tree: Any, is_leaf: IsLeaf = None) -> list[tuple[KeyPath, Any]]:
+    """The leaves of `tree`, each with its key path."""
+    return tree_flatten_with_path(tree, is_leaf)[0]
+
+
+def tree_map_with_path(
+    f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None
+) -> Any:
+    """`tree_map` whose function is given the key path first."""
+    keyed, treedef = tree_flatten_with_path(tree, is_leaf)
+    others = [treedef.flatten_up_to(other) for other in rest]
+    return treedef.unflatten(
+        f(path, leaf, *args) for (path, leaf), *args in zip(keyed, *others, strict=True)
+    )
+
+
+_NO_INITIAL = object()
+
+
+def tree_reduce(
+    f: Callable[[Any, Any], Any], tree: Any, initializer: Any = _NO_INITIAL, is_leaf: IsLeaf = None
+) -> Any:
+    """Combine the leaves with `f`, from the left."""
+    leaves = tree_leaves(tree, is_leaf)
+    if initializer is _NO_INITIAL:
+        return functools.reduce(f, leaves)
+    return functools.reduce(f, leaves, initializer)
+
+
+def tree_all(tree: Any, *, is_leaf: IsLeaf = None) -> bool:
+    """Whether all leaves are true."""
+    return all(tree_leaves(tree, is_leaf))
+
+
+def tree_transpose(outer_treedef: PyTreeDef, inner_treedef: PyTreeDef | None, tree: Any) -> Any:
+    """Turn a tree of trees inside out."""
+    leaves, treedef = tree_flatten(tree)
+    if inner_treedef is None:
+        inner_treedef = outer_treedef.flatten_up_to(tree) and tree_structure(
+            outer_treedef.flatten_up_to(tree)[0]
+        )
+    expected = outer_treedef.compose(inner_treedef)
+    if treedef != expected:
+        raise TreeStructureError(f"tree_transpose: expected the structure {expected}, got {treedef}")
+    width = inner_treedef.num_leaves
+    columns = [outer_treedef.unflatten(leaves[i::width]) for i in range(width)]
+    return inner_treedef.unflatten(columns)
+
+
+def treedef_is_leaf(treedef: PyTreeDef) -> bool:
+    """Whether the structure is that of a single leaf."""
+    return treedef.is_leaf()
+
+
+def treedef_tuple(treedefs: Iterable[PyTreeDef]) -> PyTreeDef:
+    """The structure of a tuple of trees."""
+    return optree.treespec_tuple(treedefs, namespace=NAMESPACE)
+
+
+def treedef_children(treedef: PyTreeDef) -> list[PyTreeDef]:
+    """The structures of a node's children."""
+    return treedef.children()
+
+
+def all_leaves(iterable: Iterable[Any], is_leaf: IsLeaf = None) -> bool:
+    """Whether each item is a leaf."""
+    return optree.all_leaves(iterable, is_leaf, namespace=NAMESPACE)
+
+
+def register_pytree_node(
+    nodetype: type,
+    flatten_func: Callable[[Any], tuple[Iterable[Any], Hashable]],
+    unflatten_func: Callable[[Any, Any], Any],
+    flatten_with_keys_func: Callable[[Any], tuple[Iterable[Any], Hashable]] | None = None,
+) -> None:
+    """Make a class a node: `flatten_func(x) -> (children, aux)`, `unflatten_func(aux, children)`."""
+
+    def flatten(x: Any) -> Any:
+        if flatten_with_keys_func is None:
+            children, aux = flatten_func(x)
+            return tuple(children), aux
+        keyed, aux = flatten_with_keys_func(x)
+        keys, children = zip(*keyed, strict=True) if keyed else ((), ())
+        return children, aux, keys
+
+    optree.register_pytree_node(nodetype, flatten, unflatten_func, namespace=NAMESPACE)
+
+
+def register_pytree_with_keys(
+    nodetype: type,
+    flatten_with_keys: Callable[[Any], tuple[Iterable[Any], Hashable]],
+    unflatten_func: Callable[[Any, Any], Any],
+    flatten_func: Callable[[Any], tuple[Iterable[Any], Hashable]] | None = None,
+) -> None:
+    """`register_pytree_node` whose children come as (key, child) pairs."""
+    del flatten_func  # the children are in the keyed form already
+    register_pytree_node(nodetype, _unkeyed, unflatten_func, flatten_with_keys)
+
+
+def _unkeyed(x: Any) -> Any:
+    raise ArgumentError(f"{type(x).__name__} is flattened with keys only")
+
+
+def register_pytree_node_class(cls: C) -> C:
+    """Class decorator: the class has `tree_flatten` and a class method `tree_unflatten`."""
+    register_pytree_node(cls, lambda x: x.tree_flatten(), cls.tree_unflatten)
+    return cls
+
+
+def register_pytree_with_keys_class(cls: C) -> C:
+    """Class decorator: the class has `tree_flatten_with_keys` and `tree_unflatten`."""
+    register_pytree_node(cls, _unkeyed, cls.tree_unflatten, lambda x: x.tree_flatten_with_keys())
+    return cls
+
+
+def register_dataclass(
+    nodetype: C,
+    data_fields: Sequence[str] | None = None,
+    meta_fields: Sequence[str] | None = None,
+    drop_fields: Sequence[str] = (),
+) -> C:
+    """Make a dataclass a node; usable as a decorator.
+
+    Fields are children unless named in `meta_fields` or declared with
+    `dataclasses.field(metadata={"static": True})`; those are part of the structure.
+    """
+    fields = [f for f in dataclasses.fields(nodetype) if f.init and f.name not in drop_fields]
+    if meta_fields is None:
+        meta_fields = [f.name for f in fields if f.metadata.get("static", False)]
+    if data_fields is None:
+        data_fields = [f.name for f in fields if f.name not in meta_fields]
+    missing = {f.name for f in fields} - set(data_fields) - set(meta_fields)
+    if missing:
+        raise ArgumentError(
+            f"register_dataclass: {nodetype.__name__} has fields {sorted(missing)} that are in "
+            "neither data_fields nor meta_fields",
+            mend="name each field in one of the two",
+        )
+    data, meta = tuple(data_fields), tuple(meta_fields)
+
+    def flatten(x: Any) -> Any:
+        values = x.__dict__ if hasattr(x, "__dict__") else {n: getattr(x, n) for n in data + meta}
+        return tuple(values[n] for n in data), tuple(values[n] for n in meta), data
+
+    def unflatten(aux: Any, children: Any) -> Any:
+        # no __init__: a tree may hold tracers, avals or axes instead of what __post_init__ checks
+        x = object.__new__(nodetype)
+        for name, value in zip(data + meta, (*children, *aux), strict=True):
+            object.__setattr__(x, name, value)
+        return x
+
+    optree.register_pytree_node(nodetype, flatten, unflatten, namespace=NAMESPACE)
+    return nodetype
+
+
+class Partial(functools.partial):  # type: ignore[type-arg]
+    """`functools.partial` as a pytree: the function is structure, the arguments are children."""
+
+
+optree.register_pytree_node(
+    Partial,
+    lambda p: ((p.args, p.keywords), p.func, ("args", "keywords")),
+    lambda func, children: Partial(func, *children[0], **children[1]),
+    namespace=NAMESPACE,
+)
+
+
+def structure_difference(expected: Any, got: Any, is_leaf: IsLeaf = None) -> str:
+    """Where two trees first differ in structure, in words; empty if they do not."""
+    return _difference(expected, got, (), is_leaf)
+
+
+def _difference(a: Any, b: Any, path: KeyPath, is_leaf: IsLeaf) -> str:
+    at = f"at {keystr(path)}" if path else "at the top"
+    if tree_structure(a, is_leaf) == tree_structure(b, is_leaf):
+        return ""
+    children_a, children_b = _children(a, is_leaf), _children(b, is_leaf)
+    if children_a is None or children_b is None or type(a) is not type(b):
+        return f"{at}: expected {_kind(a, children_a)}, got {_kind(b, children_b)}"
+    if list(children_a) != list(children_b):
+        names_a, names_b = (", ".join(map(str, c)) for c in (children_a, children_b))
+        return f"{at}: expected children {names_a or 'none'}, got {names_b or 'none'}"
+    for key in children_a:
+        found = _difference(children_a[key], children_b[key], (*path, key), is_leaf)
+        if found:
+            return found
+    return f"{at}: expected {tree_structure(a, is_leaf)}, got {tree_structure(b, is_leaf)}"
+
+
+def _children(x: Any, is_leaf: IsLeaf) -> dict[Any, Any] | None:
+    if is_leaf is not None and is_leaf(x):
+        return None
+    if optree.tree_is_leaf(x, namespace=NAMESPACE):
+        return None
+    children, _, entries, _ = optree.tree_flatten_one_level(x, namespace=NAMESPACE)
+    accessors = optree.tree_accessors(x, lambda y: y is not x, namespace=NAMESPACE)
+    if len(accessors) != len(entries):
+        return dict(zip(entries, children, strict=True))
+    return {_key(a[0]): child for a, child in zip(accessors, children, strict=True)}
+
+
+def _kind(x: Any, children: dict[Any, Any] | None) -> str:
+    if x is None:
+        return "None"
+    return f"a leaf ({type(x).__name__})" if children is None else f"a {type(x).__name__}"
+
+
+def broadcast_prefix(prefix: Any, tree: Any, is_leaf: IsLeaf = None) -> list[Any]:
+    """One value of `prefix` per leaf of `tree`; a leaf of the prefix stands for a whole subtree."""
+    return optree.broadcast_prefix(prefix, tree, is_leaf, namespace=NAMESPACE)
+
+
+def flatten_axes(name: str, treedef: PyTreeDef, axes: Any) -> list[Any]:
+    """One axis (or None) per leaf of a tree; `axes` is a prefix of it in which None is a leaf."""
+    leaf = object()
+    tree = treedef.unflatten([leaf] * treedef.num_leaves)
+    try:
+        found: list[Any] = []
+        optree.tree_map_(
+            lambda axis, sub: found.extend([axis] * len(tree_leaves(sub))),
+            axes,
+            tree,
+            is_leaf=lambda x: x is None or isinstance(x, int),
+            namespace=NAMESPACE,
+        )
+        return found
+    except (ValueError, TypeError) as error:
+        raise TreeStructureError(
+            f"{name} {axes!r} is no prefix of the structure {treedef}",
+            mend=f"give {name} one entry per argument; an entry may stand for a whole subtree",
+        ) from error
+
+
+def tree_broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
+    """`prefix_tree` with each leaf repeated over the subtree of `full_tree` it stands for."""
+    treedef = tree_structure(full_tree, is_leaf)
+    return treedef.unflatten(broadcast_prefix(prefix_tree, full_tree, is_leaf))
+

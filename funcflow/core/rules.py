@@ -1,0 +1,96 @@
+"""What each primitive means, transform by transform.
+
+A primitive is only a name; its meaning is a row through the tables below. `define` fills the
+row in one place, beside the functions it names, in the primitive's family file:
+
+    define(sin_p, abstract=..., impl=..., jvp=..., transpose=NONLINEAR, batch=...)
+
+Signatures (`ctx` is the context of the transform at work; a higher-order primitive applies that
+transform to the jaxprs in its parameters with `ctx.jaxpr(inner, ...)`):
+
+    abstract(*avals, **params)                       -> aval, or list of avals
+    impl(xp, *buffers, **params)                     -> buffer, or list of buffers
+    jvp(ctx, primals, tangents, **params)            -> (primal out, tangent out)
+    transpose(ctx, cotangent, *args, **params)       -> one cotangent, None or Zero per argument
+    batch(ctx, args, dims, **params)                 -> (out, dim)
+    partial_eval(ctx, unknown, args, **params)       -> outs       (higher-order primitives only)
+    effects(**params)                                -> frozenset of effects
+
+`xp` is NumPy or CuPy. `impl` must return the dtype that `abstract` promises. Where a primitive
+has several results, "out", "tangent out", "cotangent" and "dim" are lists. Tangents and
+cotangents may be `Zero`; in `transpose` the linear arguments are `UndefinedPrimal`. In `batch`,
+`dims` holds the mapped axis of each argument, or None.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from funcflow.core.errors import MissingRuleError
+
+if TYPE_CHECKING:
+    from funcflow.core.primitive import Primitive
+
+
+class Absent(Enum):
+    """Why a rule is not there; a test fails on every hole that is not declared with one."""
+
+    NONDIFFERENTIABLE = "its derivative is zero wherever it exists"
+    NONLINEAR = "it is linear in none of its arguments"
+    NO_FORWARD = "it stands for the tangent of a function that has only a reverse rule"
+    ONLY_STAGED = "it is resolved by a transform and never evaluated"
+
+
+NONDIFFERENTIABLE = Absent.NONDIFFERENTIABLE
+NONLINEAR = Absent.NONLINEAR
+NO_FORWARD = Absent.NO_FORWARD
+ONLY_STAGED = Absent.ONLY_STAGED
+
+Rule: TypeAlias = Callable[..., Any]
+
+
+class Table(dict["Primitive", Any]):
+    """One rule, or the reason why there is none, for each primitive."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def __missing__(self, primitive: "Primitive") -> Rule:
+        raise MissingRuleError(
+            f"the primitive {primitive.name!r} has no {self.name} rule",
+            mend=f"give `define({primitive.name}_p, ...)` a `{self.name}`",
+        )
+
+
+abstract = Table("abstract")
+impl = Table("impl")
+jvp = Table("jvp")
+transpose = Table("transpose")
+batch = Table("batch")
+partial_eval = Table("partial_eval")
+effects = Table("effects")
+
+TABLES = (abstract, impl, jvp, transpose, batch)
+
+
+def define(
+    primitive: "Primitive",
+    *,
+    abstract: Rule,
+    impl: Rule | Absent,
+    jvp: Rule | Absent,
+    transpose: Rule | Absent,
+    batch: Rule | Absent,
+    partial_eval: Rule | None = None,
+    effects: Rule | None = None,
+) -> None:
+    """Fill a primitive's row."""
+    tables = globals()
+    rules = {"abstract": abstract, "impl": impl, "jvp": jvp, "transpose": transpose, "batch": batch}
+    for name, rule in rules.items():
+        tables[name][primitive] = rule
+    if partial_eval is not None:
+        tables["partial_eval"][primitive] = partial_eval
+    if effects is not None:
+        tables["effects"][primitive] = effects

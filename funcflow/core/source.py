@@ -1,0 +1,77 @@
+"""Where in the user's program an operation was asked for.
+
+Every equation and every error carries the user's own line. The walk up the stack skips the
+files of this package; it runs once per staged equation, so it has to cost well under a
+microsecond: whether a code object is ours is remembered per file name.
+"""
+
+import linecache
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from os.path import dirname, sep
+from typing import NamedTuple
+
+import optree
+
+_PACKAGE = dirname(dirname(__file__)) + sep
+_OPTREE = dirname(str(optree.__file__)) + sep
+_internal: dict[str, bool] = {"<string>": False}
+
+
+class Source(NamedTuple):
+    """A place in a program: file, line and the function it lies in."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} ({self.function})"
+
+    def text(self) -> str:
+        """The line of code itself, or an empty string where it cannot be read."""
+        return linecache.getline(self.file, self.line).strip()
+
+
+# While a transform replays a jaxpr, new equations belong to the line of the old ones.
+_override: ContextVar[Source | None] = ContextVar("source", default=None)
+
+
+def is_internal(file: str) -> bool:
+    """Whether a file belongs to this package (and so is no line of the user's)."""
+    known = _internal.get(file)
+    if known is None:
+        known = file.startswith((_PACKAGE, _OPTREE, "<frozen"))
+        _internal[file] = known
+    return known
+
+
+def user_source() -> Source | None:
+    """The innermost line outside this package, or None if there is none."""
+    override = _override.get()
+    if override is not None:
+        return override
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not is_internal(code.co_filename):
+            return Source(code.co_filename, frame.f_lineno, code.co_name)
+        frame = frame.f_back
+    return None
+
+
+@contextmanager
+def at_source(source: Source | None) -> Generator[None]:
+    """Attribute everything staged inside to `source`."""
+    token = _override.set(source)
+    try:
+        yield
+    finally:
+        _override.reset(token)
+
+
+def set_source(source: Source | None) -> None:
+    """Attribute what follows to `source`; for loops that sit inside `at_source`."""
+    _override.set(source)

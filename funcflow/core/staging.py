@@ -1,0 +1,219 @@
+"""Tracing a Python function into a jaxpr.
+
+`StagingTrace` writes every operation down, also one on constants only (so `fnp.zeros(n)` inside
+`jit` is an equation, not a captured array). `PartialEvalTrace` writes down what depends on its
+own tracers and passes the rest to its parent: with a jvp in front of it, that is linearisation
+(`transforms.linearize`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcflow.core import rules
+from funcflow.core.array import SCALARS, as_array, aval_of
+from funcflow.core.aval import ShapedArray
+from funcflow.core.dtypes import scalar_dtype
+from funcflow.core.evaluate import eval_closed
+from funcflow.core.jaxpr import NO_EFFECTS, Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from funcflow.core.primitive import Primitive
+from funcflow.core.rewrite import close, dce
+from funcflow.core.source import user_source
+from funcflow.core.trace import Trace, Tracer, current_trace, leaked, under
+
+
+class StagedTracer(Tracer):
+    """A value of a jaxpr under construction."""
+
+    __slots__ = ("aval", "var")
+
+    def __init__(self, trace: "StagingTrace", var: Var) -> None:
+        self._trace = trace
+        self.var = var
+        self.aval = var.aval  # type: ignore[misc]
+
+
+class StagingTrace(Trace):
+    """Write every operation into one jaxpr."""
+
+    __slots__ = ("_constants", "_keep", "eqns", "invars")
+
+    def __init__(self, parent: Trace | None) -> None:
+        super().__init__(parent)
+        self.invars: list[Var] = []
+        self.eqns: list[JaxprEqn] = []
+        self._constants: dict[int, tuple[Var, Any]] = {}
+
+    def new_input(self, aval: ShapedArray) -> StagedTracer:
+        """A further argument of the jaxpr."""
+        var = Var(aval)
+        self.invars.append(var)
+        return StagedTracer(self, var)
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        atoms = [self.atom(x) for x in args]
+        avals = rules.abstract[primitive](*[a.aval for a in atoms], **params)
+        if not primitive.multiple_results:
+            avals = [avals]
+        outvars = [Var(aval) for aval in avals]
+        effects = rules.effects[primitive](**params) if primitive in rules.effects else NO_EFFECTS
+        self.eqns.append(JaxprEqn(atoms, outvars, primitive, params, effects, user_source()))
+        outs = [StagedTracer(self, var) for var in outvars]
+        return outs if primitive.multiple_results else outs[0]
+
+    def process_custom_jvp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
+        return rule.stage(self, args)
+
+    def process_custom_vjp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
+        return rule.stage(self, args)
+
+    def atom(self, x: Any) -> Atom:
+        """The variable or literal that stands for a value; a captured array becomes a constvar."""
+        if isinstance(x, Tracer):
+            if x._trace is self:
+                return x.var  # type: ignore[attr-defined]
+            if not x._trace.alive:
+                raise leaked(x)
+        elif type(x) in SCALARS:
+            value = np.asarray(x, scalar_dtype(type(x)))
+            return Literal(value, ShapedArray((), value.dtype, type(x) is not bool))
+        elif isinstance(x, np.ndarray | np.generic) and x.ndim == 0:
+            return Literal(np.array(x), aval_of(x))
+        found = self._constants.get(id(x))
+        if found is None:
+            # the array is kept along with its variable, so that its id stays its own
+            found = self._constants[id(x)] = (Var(aval_of(x)), x)
+        return found[0]
+
+    def finish(self, outs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
+        """The jaxpr that computes `outs`, and its constants' values; the trace ends here."""
+        outvars = [self.atom(x) for x in outs]
+        self.alive = False
+        constvars = [var for var, _ in self._constants.values()]
+        # a NumPy array is copied: its owner may still change it
+        consts = [as_array(value) for _, value in self._constants.values()]
+        return Jaxpr(constvars, self.invars, outvars, self.eqns), consts
+
+
+class PartialEvalTrace(StagingTrace):
+    """Write down what depends on this trace's inputs; let the parent do the rest."""
+
+    __slots__ = ()
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        unknown = [isinstance(x, StagedTracer) and x._trace is self for x in args]
+        assert self.parent is not None
+        if not any(unknown):
+            return self.parent.process(primitive, args, params)
+        rule = rules.partial_eval.get(primitive)
+        if rule is not None and not all(unknown):
+            return under(self.parent, rule, PartialEvalContext(self), unknown, args, **params)
+        return super().process(primitive, args, params)
+
+    def process_custom_jvp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
+        return rule.call(*args)
+
+    def process_custom_vjp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
+        return rule.call(*args)
+
+
+class PartialEvalContext:
+    """What a higher-order primitive's `partial_eval` rule is handed.
+
+    The rule runs with the trace's parent current, so what it binds is known; `stage` writes an
+    equation into the unknown part.
+    """
+
+    __slots__ = ("_trace",)
+
+    def __init__(self, trace: PartialEvalTrace) -> None:
+        self._trace = trace
+
+    def stage(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """An equation of the unknown part; `args` may mix known values and unknown tracers."""
+        return StagingTrace.process(self._trace, primitive, args, params)
+
+    def jaxpr(
+        self, closed: ClosedJaxpr, unknown: Sequence[bool], instantiate: Sequence[bool] | bool
+    ) -> "SplitJaxpr":
+        """Split an inner jaxpr in the same way."""
+        return split_jaxpr(closed, unknown, instantiate)
+
+
+class SplitJaxpr:
+    """A jaxpr cut in two: `known` -> (known outs, residuals); `staged`: (residuals, unknown ins)
+    -> unknown outs. `residual_of` tells for each residual which known input it is, if it is one.
+    """
+
+    __slots__ = ("known", "residual_source", "residuals", "staged", "unknown_outs")
+
+    def __init__(
+        self,
+        known: ClosedJaxpr,
+        staged: ClosedJaxpr,
+        unknown_outs: list[bool],
+        residuals: int,
+        residual_source: list[int | None],
+    ) -> None:
+        self.known = known
+        self.staged = staged
+        self.unknown_outs = unknown_outs
+        self.residuals = residuals
+        self.residual_source = residual_source
+
+
+def stage_out(
+    function: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray]
+) -> ClosedJaxpr:
+    """The jaxpr of a function of flat arguments that returns a list of arrays."""
+    trace = StagingTrace(current_trace.get())
+    inputs = [trace.new_input(aval) for aval in avals]
+    try:
+        outs = under(trace, function, *inputs)
+        jaxpr, consts = trace.finish(outs)
+    finally:
+        trace.alive = False
+    return ClosedJaxpr(jaxpr, consts)
+
+
+def split_jaxpr(
+    closed: ClosedJaxpr, unknown: Sequence[bool], instantiate: Sequence[bool] | bool = False
+) -> SplitJaxpr:
+    """Cut a jaxpr into what the known inputs determine and the rest.
+
+    Outputs marked in `instantiate` are put with the unknown ones even if they are known.
+    """
+    outs_count = len(closed.jaxpr.outvars)
+    forced = [instantiate] * outs_count if isinstance(instantiate, bool) else list(instantiate)
+    unknown_outs: list[bool] = []
+    staged: list[Jaxpr] = []
+
+    def known_part(*known: Any) -> list[Any]:
+        trace = PartialEvalTrace(current_trace.get())
+        remaining = iter(known)
+        args = [
+            trace.new_input(aval) if is_unknown else next(remaining)
+            for aval, is_unknown in zip(closed.in_avals, unknown, strict=True)
+        ]
+        outs = under(trace, eval_closed, closed, *args)
+        for out, force in zip(outs, forced, strict=True):
+            unknown_outs.append(force or (isinstance(out, StagedTracer) and out._trace is trace))
+        jaxpr, residuals = trace.finish(
+            [out for out, is_unknown in zip(outs, unknown_outs, strict=True) if is_unknown]
+        )
+        kept = dce(jaxpr)
+        staged.append(kept)
+        values = dict(zip(jaxpr.constvars, residuals, strict=True))
+        known_outs = [o for o, is_unknown in zip(outs, unknown_outs, strict=True) if not is_unknown]
+        return known_outs + [values[var] for var in kept.constvars]
+
+    known_avals = [a for a, u in zip(closed.in_avals, unknown, strict=True) if not u]
+    known = stage_out(known_part, known_avals)
+    residuals = len(staged[0].constvars)
+    position = {var: i for i, var in enumerate(known.jaxpr.invars)}
+    sources = [
+        position.get(v) if isinstance(v, Var) else None
+        for v in known.jaxpr.outvars[len(known.jaxpr.outvars) - residuals :]
+    ]
+    return SplitJaxpr(known, close(staged[0]), unknown_outs, residuals, sources)

@@ -1,0 +1,226 @@
+"""What happens when an operation is asked for: evaluate it, or write it down.
+
+There is one current trace per thread and context, and no stack: a transform makes a trace that
+knows its parent, sets it current, and hands its own operations to the parent. With no transform
+at work the current trace is `EVAL`, which computes at once.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from funcflow.core import rules
+from funcflow.core.array import Array, as_buffer, aval_of, own, wrap
+from funcflow.core.aval import ShapedArray
+from funcflow.core.backend import array_namespace
+from funcflow.core.errors import (
+    ConcretizationTypeError,
+    NaNError,
+    NotDifferentiableError,
+    TracerArrayConversionError,
+    TracerBoolConversionError,
+    TracerIntegerConversionError,
+    UnexpectedTracerError,
+)
+
+if TYPE_CHECKING:
+    from funcflow.core.primitive import Primitive
+
+
+class Trace:
+    """How operations are processed while this trace is the current one."""
+
+    __slots__ = ("alive", "parent")
+
+    def __init__(self, parent: "Trace | None") -> None:
+        self.parent = parent
+        self.alive = True
+
+    def process(self, primitive: "Primitive", args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Apply `primitive`; the result, or list of results."""
+        raise NotImplementedError
+
+    def process_custom_jvp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
+        """Apply a function that has a forward rule of its own (`transforms.custom_jvp`)."""
+        raise NotImplementedError
+
+    def process_custom_vjp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
+        """Apply a function that has a reverse rule of its own."""
+        raise NotImplementedError
+
+
+class Tracer(Array):
+    """A value that a trace follows."""
+
+    __slots__ = ("_trace",)
+
+    _trace: Trace
+
+    @property
+    def weak_type(self) -> bool:  # type: ignore[override]
+        return self.aval.weak_type
+
+    def concrete(self) -> Array | None:
+        """The value where it is known while tracing (under `jvp`, `grad`), else None."""
+        return None
+
+    def _known(self, error: type[ConcretizationTypeError], what: str, mend: str) -> Any:
+        value = self.concrete()
+        if value is None:
+            raise error(f"{what} needs the value of {self._describe()}, which is traced", mend=mend)
+        return value
+
+    def _describe(self) -> str:
+        return str(self.aval)
+
+    def __bool__(self) -> bool:
+        mend = "use fnp.where, lax.cond or lax.while_loop, or mark the argument as static"
+        return bool(self._known(TracerBoolConversionError, "`if`, `and`, `while` or bool()", mend))
+
+    def __int__(self) -> int:
+        mend = "keep the value in arrays, or mark the argument as static"
+        return int(self._known(ConcretizationTypeError, "int()", mend))
+
+    def __float__(self) -> float:
+        mend = "keep the value in arrays (x.astype(float)), or mark the argument as static"
+        return float(self._known(ConcretizationTypeError, "float()", mend))
+
+    def __complex__(self) -> complex:
+        mend = "keep the value in arrays, or mark the argument as static"
+        return complex(self._known(ConcretizationTypeError, "complex()", mend))
+
+    def __index__(self) -> int:
+        mend = "index an array instead of a list, or mark the argument as static"
+        return self._known(TracerIntegerConversionError, "use as a Python index", mend).__index__()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        raise TracerArrayConversionError(
+            f"conversion to a NumPy array needs the value of {self._describe()}, which is traced",
+            mend="use the function of the same name in funcflow.numpy, or ff.pure_callback",
+        )
+
+    def item(self, *index: int) -> Any:
+        mend = "keep the value in arrays, or return it from the traced function"
+        return self._known(ConcretizationTypeError, ".item()", mend).item(*index)
+
+    def tolist(self) -> Any:
+        mend = "keep the value in arrays, or return it from the traced function"
+        return self._known(ConcretizationTypeError, ".tolist()", mend).tolist()
+
+    def block_until_ready(self) -> "Tracer":
+        return self
+
+    def __iter__(self) -> Iterator[Array]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-dimensional array")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __repr__(self) -> str:
+        return f"Traced<{self._describe()}>"
+
+    def __format__(self, spec: str) -> str:
+        value = self.concrete()
+        return format(repr(self), "") if value is None else format(value, spec)
+
+
+class EvalTrace(Trace):
+    """Compute at once, with the reference implementations."""
+
+    __slots__ = ()
+
+    def process(self, primitive: "Primitive", args: Sequence[Any], params: dict[str, Any]) -> Any:
+        buffers = [self._buffer(x) for x in args]
+        avals = rules.abstract[primitive](*map(aval_of, args), **params)  # checks the arguments
+        impl = rules.impl[primitive]
+        if isinstance(impl, rules.Absent):
+            raise NotDifferentiableError(
+                f"{primitive.name} cannot be evaluated: {impl.value}",
+                mend="use reverse mode (grad, vjp, jacrev), or custom_jvp instead of custom_vjp",
+            )
+        with np.errstate(all="ignore"):
+            out = impl(array_namespace(buffers), *buffers, **params)
+        if not primitive.multiple_results:
+            return wrap(own([out], args)[0], avals.weak_type)
+        return [wrap(x, aval.weak_type) for x, aval in zip(own(out, args), avals, strict=True)]
+
+    def process_custom_jvp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
+        return rule.call(*args)
+
+    def process_custom_vjp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
+        return rule.call(*args)
+
+    @staticmethod
+    def _buffer(x: Any) -> Any:
+        if isinstance(x, Tracer):
+            raise leaked(x)
+        return as_buffer(x)
+
+
+class CheckedEvalTrace(EvalTrace):
+    """Compute at once and refuse results that hold a NaN (see `debug_nans`)."""
+
+    __slots__ = ()
+
+    def process(self, primitive: "Primitive", args: Sequence[Any], params: dict[str, Any]) -> Any:
+        out = super().process(primitive, args, params)
+        check_nans(primitive.name, out if primitive.multiple_results else [out])
+        return out
+
+
+EVAL = EvalTrace(None)
+current_trace: ContextVar[Trace] = ContextVar("current_trace", default=EVAL)
+
+
+@contextmanager
+def set_trace(trace: Trace) -> Generator[None]:
+    """Make `trace` the current one for the block."""
+    token = current_trace.set(trace)
+    try:
+        yield
+    finally:
+        current_trace.reset(token)
+
+
+def under(trace: Trace, function: Callable[..., Any], *args: Any, **params: Any) -> Any:
+    """Call `function` with `trace` as the current one."""
+    token = current_trace.set(trace)
+    try:
+        return function(*args, **params)
+    finally:
+        current_trace.reset(token)
+
+
+def leaked(x: Tracer) -> UnexpectedTracerError:
+    """The error for a traced value that has outlived its trace."""
+    return UnexpectedTracerError(
+        f"the traced value {x._describe()} is used outside the function it was traced in",
+        mend="return the value from the traced function instead of storing it outside",
+    )
+
+
+@contextmanager
+def debug_nans(enable: bool = True) -> Generator[None]:
+    """Raise `NaNError` in the block as soon as an operation gives a NaN, naming the line.
+
+    Jitted functions are evaluated operation by operation meanwhile.
+    """
+    with set_trace(CheckedEvalTrace(None) if enable else EVAL):
+        yield
+
+
+def check_nans(name: str, results: Sequence[Array]) -> None:
+    """Raise if a floating result holds a NaN."""
+    for result in results:
+        buffer = as_buffer(result)
+        if buffer.dtype.kind not in "fcV" or buffer.dtype.itemsize == 0:
+            continue
+        bad = np.isnan(buffer)
+        if bad.any():
+            index = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise NaNError(
+                f"{name}: the result {ShapedArray(buffer.shape, buffer.dtype)} is NaN at index {index}",
+                mend="look at the inputs of this line",
+            )

@@ -1,0 +1,296 @@
+"""`cond` and `switch`: run one of several branches."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcflow.core import dtypes
+from funcflow.core.array import aval_of
+from funcflow.core.aval import ShapedArray, Zero, is_undefined
+from funcflow.core.errors import ArgumentError, DtypeError, ShapeError, TreeStructureError
+from funcflow.core.evaluate import eval_buffers, eval_closed
+from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
+from funcflow.core.jaxpr import NO_EFFECTS, ClosedJaxpr, Effects, Jaxpr, Var
+from funcflow.core.primitive import Primitive
+from funcflow.core.pytree import structure_difference
+from funcflow.core.rules import define
+from funcflow.core.staging import stage_out
+from funcflow.lax.casting import convert_element_type
+from funcflow.lax.comparison import clamp, ne, select_n
+from funcflow.lax.shape import broadcast_to, expand_dims, zeros
+
+cond_p = Primitive("cond", multiple_results=True)
+
+Branches = tuple[ClosedJaxpr, ...]
+
+
+def cond(
+    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any
+) -> Any:
+    """`true_fun(*operands)` if `pred` else `false_fun(*operands)`.
+
+    Args:
+        pred: a scalar; numbers count as true unless they are zero.
+        true_fun, false_fun: functions of the operands whose results have the same tree
+            structure, shapes and dtypes.
+        operands: pytrees of arrays.
+
+    Raises:
+        ShapeError: `pred` is no scalar.
+        TreeStructureError: the branches' results differ in structure, shape or dtype.
+
+    Example:
+        >>> ff.lax.cond(True, lambda x: x + 1, lambda x: x - 1, 1.0)
+        Array(2., dtype=float32, weak_type=True)
+    """
+    if not callable(true_fun) or not callable(false_fun):
+        raise ArgumentError(
+            f"cond: the branches must be functions, got {true_fun!r} and {false_fun!r}",
+            mend="cond(pred, true_fun, false_fun, *operands)",
+        )
+    aval = _check_scalar("cond: pred", pred)
+    if aval.dtype != np.dtype(bool):
+        pred = ne(pred, np.zeros((), aval.dtype))
+    index = convert_element_type(pred, np.dtype("int32"))
+    return _bind("cond", index, (false_fun, true_fun), operands)
+
+
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+    """`branches[index](*operands)`; the index is clamped to the range of branches.
+
+    Args:
+        index: an integer scalar.
+        branches: functions of the operands whose results have the same tree structure, shapes
+            and dtypes.
+        operands: pytrees of arrays.
+
+    Raises:
+        ArgumentError: there are no branches.
+        DtypeError: the index is no integer.
+        TreeStructureError: the branches' results differ in structure, shape or dtype.
+
+    Example:
+        >>> ff.lax.switch(1, [lambda x: x, lambda x: 2 * x], 3.0)
+        Array(6., dtype=float32, weak_type=True)
+    """
+    branches = tuple(branches)
+    if not branches:
+        raise ArgumentError("switch: no branches", mend="pass at least one function")
+    aval = _check_scalar("switch: index", index)
+    if not dtypes.is_integer(aval.dtype):
+        raise DtypeError(
+            f"switch: the index must be an integer, got {aval}", mend="index.astype('int32')"
+        )
+    if len(branches) == 1:
+        return branches[0](*operands)
+    index = convert_element_type(index, np.dtype("int32"))
+    index = clamp(np.int32(0), index, np.int32(len(branches) - 1))
+    return _bind("switch", index, branches, operands)
+
+
+def _check_scalar(what: str, x: Any) -> ShapedArray:
+    aval = aval_of(x)
+    if aval.shape != ():
+        raise ShapeError(
+            f"{what} must be a scalar, got {aval}",
+            mend="use fnp.where for elementwise choices, or ff.vmap",
+        )
+    return aval
+
+
+def _bind(
+    function: str, index: Any, branches: Sequence[Callable[..., Any]], operands: tuple[Any, ...]
+) -> Any:
+    leaves, in_tree = flatten_arguments(function, operands, {})
+    flats = [FlatFunction(branch, in_tree) for branch in branches]
+    avals = [aval_of(x) for x in leaves]
+    traced = [stage_out(flat, avals) for flat in flats]
+    for flat, closed in zip(flats[1:], traced[1:], strict=True):
+        _check_same_results(function, flats[0], traced[0], flat, closed)
+    consts, unified = unify_constants(traced)
+    outs = cond_p.bind(index, *consts, *leaves, branches=unified)
+    return flats[0].out_tree.unflatten(outs)
+
+
+def _check_same_results(
+    function: str, first: FlatFunction, a: ClosedJaxpr, other: FlatFunction, b: ClosedJaxpr
+) -> None:
+    names = f"{function}: the results of {name_of(first.function)} and {name_of(other.function)}"
+    trees = [
+        flat.out_tree.unflatten(closed.out_avals) for flat, closed in ((first, a), (other, b))
+    ]
+    if first.out_tree != other.out_tree:
+        raise TreeStructureError(
+            f"{names} differ in structure {structure_difference(*trees)}",
+            mend="return the same structure from every branch",
+        )
+    for x, y in zip(a.out_avals, b.out_avals, strict=True):
+        if (x.shape, x.dtype) != (y.shape, y.dtype):
+            raise TreeStructureError(
+                f"{names} differ in type: {trees[0]} and {trees[1]}",
+                mend="return the same shapes and dtypes from every branch (.astype, reshape)",
+            )
+
+
+def unify_constants(traced: Sequence[ClosedJaxpr]) -> tuple[list[Any], Branches]:
+    """Give several jaxprs the same leading arguments: the constants of all of them."""
+    consts = [c for closed in traced for c in closed.consts]
+    unified: list[ClosedJaxpr] = []
+    for i, closed in enumerate(traced):
+        own: list[Var] = []
+        for j, other in enumerate(traced):
+            own += [v if i == j else Var(v.aval) for v in other.jaxpr.constvars]
+        invars = (*own, *closed.jaxpr.invars)
+        unified.append(ClosedJaxpr(closed.jaxpr.replace(constvars=(), invars=invars)))
+    return consts, tuple(unified)
+
+
+def _cond_abstract(index: ShapedArray, *operands: ShapedArray, branches: Branches) -> Any:
+    outs = zip(*(branch.out_avals for branch in branches), strict=True)
+    return [avals[0].update(weak_type=all(a.weak_type for a in avals)) for avals in outs]
+
+
+def _cond_impl(xp: Any, index: Any, *operands: Any, branches: Branches) -> list[Any]:
+    return eval_buffers(branches[int(index)], operands)
+
+
+def _cond_jvp(ctx: Any, primals: Any, tangents: Any, *, branches: Branches) -> Any:
+    index, *operands = primals
+    nonzero = [type(t) is not Zero for t in tangents[1:]]
+    out_nonzero = [False] * len(branches[0].jaxpr.outvars)
+    for branch in branches:
+        out_nonzero = ctx.jaxpr(branch, nonzero, out_nonzero)[1]
+    inner = tuple(ctx.jaxpr(branch, nonzero, out_nonzero)[0] for branch in branches)
+    given = [t for t in tangents[1:] if type(t) is not Zero]
+    outs = bind_branches(index, inner, *operands, *given)
+    count = len(out_nonzero)
+    rest = iter(outs[count:])
+    out_tangents = [
+        next(rest) if nz else Zero(x.aval) for x, nz in zip(outs[:count], out_nonzero, strict=True)
+    ]
+    return outs[:count], out_tangents
+
+
+def _cond_transpose(ctx: Any, cts: Any, index: Any, *args: Any, branches: Branches) -> Any:
+    linear = [is_undefined(x) for x in args]
+    nonzero = [type(ct) is not Zero for ct in cts]
+    inner = tuple(ctx.jaxpr(branch, linear, nonzero, True)[0] for branch in branches)
+    known = [x for x in args if not is_undefined(x)]
+    given = [ct for ct in cts if type(ct) is not Zero]
+    outs = iter(bind_branches(index, inner, *known, *given))
+    return [None, *(next(outs) if is_undefined(x) else None for x in args)]
+
+
+def _cond_batch(ctx: Any, args: Any, dims: Any, *, branches: Branches) -> Any:
+    index, *operands = args
+    index_dim, *operand_dims = dims
+    if index_dim is not None:
+        return _batch_by_selection(ctx, index, operands, index_dim, operand_dims, branches)
+    operands = [
+        x if d is None else ctx.to_front(x, d) for x, d in zip(operands, operand_dims, strict=True)
+    ]
+    batched = [d is not None for d in operand_dims]
+    out_batched = [False] * len(branches[0].jaxpr.outvars)
+    for branch in branches:
+        out_batched = ctx.jaxpr(branch, batched, out_batched)[1]
+    inner = tuple(ctx.jaxpr(branch, batched, out_batched)[0] for branch in branches)
+    outs = bind_branches(index, inner, *operands)
+    return outs, [0 if b else None for b in out_batched]
+
+
+def _batch_by_selection(
+    ctx: Any, index: Any, operands: Any, index_dim: int, dims: Any, branches: Branches
+) -> Any:
+    """Lanes may take different branches: run all of them and select."""
+    index = ctx.to_front(index, index_dim)
+    operands = [ctx.to_front(x, d) for x, d in zip(operands, dims, strict=True)]
+    batched = [True] * len(operands)
+    results = [
+        eval_closed(ctx.jaxpr(branch, batched, True)[0], *operands) for branch in branches
+    ]
+    outs = []
+    for choices in zip(*results, strict=True):
+        which = expand_dims(index, range(1, np.ndim(choices[0])))
+        outs.append(select_n(broadcast_to(which, np.shape(choices[0])), *choices))
+    return outs, [0] * len(outs)
+
+
+def bind_branches(index: Any, branches: Sequence[ClosedJaxpr], *operands: Any) -> list[Any]:
+    """Bind `cond_p` for branches that may have constants."""
+    consts, unified = unify_constants(branches)
+    return cond_p.bind(index, *consts, *operands, branches=unified)
+
+
+def _cond_partial_eval(ctx: Any, unknown: Any, args: Any, *, branches: Branches) -> list[Any]:
+    index, *operands = args
+    if unknown[0]:
+        return ctx.stage(cond_p, args, {"branches": branches})
+    out_unknown = [False] * len(branches[0].jaxpr.outvars)
+    for branch in branches:
+        out_unknown = ctx.jaxpr(branch, unknown[1:], out_unknown).unknown_outs
+    splits = [ctx.jaxpr(branch, unknown[1:], out_unknown) for branch in branches]
+    known_branches, staged_branches, count = _share_residuals(splits)
+    known = [x for x, u in zip(operands, unknown[1:], strict=True) if not u]
+    outs = bind_branches(index, known_branches, *known)
+    kept = len(outs) - count
+    staged_args = [*outs[kept:], *(x for x, u in zip(operands, unknown[1:], strict=True) if u)]
+    staged = iter(ctx.stage(cond_p, [index, *staged_args], {"branches": staged_branches}))
+    known_outs = iter(outs[:kept])
+    return [next(staged) if u else next(known_outs) for u in out_unknown]
+
+
+def _share_residuals(splits: Sequence[Any]) -> tuple[list[ClosedJaxpr], Branches, int]:
+    """Let all branches save the same list of residuals; slots are shared between equal types."""
+    slots: list[ShapedArray] = []
+    places: list[list[int]] = []
+    for split in splits:
+        free = list(range(len(slots)))
+        mine: list[int] = []
+        for v in split.known.jaxpr.outvars[len(split.known.jaxpr.outvars) - split.residuals :]:
+            place = next((i for i in free if slots[i] == v.aval), None)
+            if place is None:
+                place = len(slots)
+                slots.append(v.aval)
+            else:
+                free.remove(place)
+            mine.append(place)
+        places.append(mine)
+    known = [_fill_slots(split, mine, slots) for split, mine in zip(splits, places, strict=True)]
+    staged = tuple(
+        _read_slots(split, mine, slots) for split, mine in zip(splits, places, strict=True)
+    )
+    return known, staged, len(slots)
+
+
+def _fill_slots(split: Any, mine: list[int], slots: list[ShapedArray]) -> ClosedJaxpr:
+    def function(*args: Any) -> list[Any]:
+        outs = eval_closed(split.known, *args)
+        count = len(outs) - split.residuals
+        saved = dict(zip(mine, outs[count:], strict=True))
+        return outs[:count] + [saved[i] if i in saved else zeros(a) for i, a in enumerate(slots)]
+
+    return stage_out(function, split.known.in_avals)
+
+
+def _read_slots(split: Any, mine: list[int], slots: list[ShapedArray]) -> ClosedJaxpr:
+    jaxpr: Jaxpr = split.staged.jaxpr
+    own = dict(zip(mine, jaxpr.invars[: split.residuals], strict=True))
+    invars = [own.get(i, Var(a)) for i, a in enumerate(slots)]
+    return ClosedJaxpr(jaxpr.replace(invars=(*invars, *jaxpr.invars[split.residuals :])))
+
+
+def _cond_effects(*, branches: Branches) -> Effects:
+    return NO_EFFECTS.union(*(branch.effects for branch in branches))
+
+
+define(
+    cond_p,
+    abstract=_cond_abstract,
+    impl=_cond_impl,
+    jvp=_cond_jvp,
+    transpose=_cond_transpose,
+    batch=_cond_batch,
+    partial_eval=_cond_partial_eval,
+    effects=_cond_effects,
+)

@@ -1,0 +1,109 @@
+"""Stacks of matrices: arrays of shape (..., m, n), as the rules of linear algebra handle them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcflow.core import dtypes
+from funcflow.core.array import aval_of
+from funcflow.core.aval import ShapedArray
+from funcflow.core.errors import ShapeError
+from funcflow.lax.addressing import GatherDimensionNumbers
+from funcflow.lax.comparison import ge, select
+from funcflow.lax.complex import conj
+from funcflow.lax.creation import broadcasted_iota
+from funcflow.lax.dot import batch_matmul
+from funcflow.lax.forms import INEXACT, add, check_dtype
+from funcflow.lax.indexing import gather
+from funcflow.lax.shape import broadcast, expand_dims, moveaxis, reshape, transpose
+
+
+def check_matrices(function: str, x: ShapedArray, square: bool = True) -> None:
+    """Refuse what is no stack of (square) matrices of floating or complex numbers."""
+    check_dtype(function, x, INEXACT)
+    if x.ndim < 2 or (square and x.shape[-1] != x.shape[-2]):
+        shape = "(..., n, n)" if square else "(..., m, n)"
+        raise ShapeError(
+            f"{function}: takes matrices of shape {shape}, got {x}",
+            mend="reshape or slice the argument",
+        )
+
+
+def matmul(x: Any, y: Any) -> Any:
+    """The products of two stacks of matrices."""
+    return batch_matmul(x, y)
+
+
+def swapped(x: Any) -> Any:
+    """The transposed matrices."""
+    ndim = np.ndim(x)
+    return transpose(x, (*range(ndim - 2), ndim - 1, ndim - 2))
+
+
+def conjugated(x: Any) -> Any:
+    """The complex conjugate; a real array itself."""
+    return conj(x) if dtypes.is_complex(aval_of(x).dtype) else x
+
+
+def adjoint(x: Any) -> Any:
+    """The conjugate transposed matrices."""
+    return conjugated(swapped(x))
+
+
+def lower_triangle(x: Any, diagonal: int = 0) -> Any:
+    """`x` with zeros above the given diagonal: 0 is the main one, -1 the next below it."""
+    shape = np.shape(x)[-2:]
+    rows = broadcasted_iota("int32", (shape[0], 1), 0)
+    columns = broadcasted_iota("int32", (1, shape[1]), 1)
+    below = ge(add(rows, diagonal) if diagonal else rows, columns)
+    return select(below, x, 0)
+
+
+def take_rows(x: Any, rows: Any) -> Any:
+    """The rows of matrices (..., m, n) in the order of the permutations `rows` (..., m)."""
+    ndim = np.ndim(x)
+    stack = tuple(range(ndim - 2))
+    numbers = GatherDimensionNumbers((ndim - 1,), (ndim - 2,), (ndim - 2,), stack, stack)
+    sizes = (*(1 for _ in stack), 1, np.shape(x)[-1])
+    rows = expand_dims(rows, (-1,))
+    return gather(x, rows, numbers, sizes, unique_indices=True, mode="promise_in_bounds")
+
+
+def mapped_in_front(ctx: Any, args: Sequence[Any], dims: Sequence[int | None]) -> list[Any]:
+    """All arguments with their mapped axis in front; one without is repeated."""
+    return [
+        broadcast(x, (ctx.size,)) if d is None else moveaxis(x, d, 0)
+        for x, d in zip(args, dims, strict=True)
+    ]
+
+
+def fold_into(x: Any, dim: int, axis: int) -> tuple[Any, Callable[[Any], Any]]:
+    """Merge the mapped axis into the one that follows when it has moved to `axis`.
+
+    Returns:
+        The array, and the function that takes the axis out again, at `axis`.
+    """
+    x = moveaxis(x, dim, axis)
+    shape = np.shape(x)
+    merged = (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
+    return reshape(x, merged), lambda out: reshape(out, shape)
+
+
+def lapack_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype to compute in: LAPACK has no half types."""
+    return np.dtype("float32") if dtype.itemsize == 2 else dtype
+
+
+def is_numpy(xp: Any) -> bool:
+    """Whether the buffers are NumPy's, for which there is SciPy's LAPACK."""
+    return xp is np
+
+
+def many_small(stack: Any) -> bool:
+    """Whether to work on all matrices at once, row by row, rather than on one after the other.
+
+    A call of LAPACK takes as long as a step over a thousand or so numbers in NumPy.
+    """
+    size = max(stack.shape[-2:])
+    return size <= 16 and len(stack) > 4 * size

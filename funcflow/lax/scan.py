@@ -1,0 +1,446 @@
+"""`scan`: a loop of known length that carries a state and stacks what each step gives."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcflow.core.array import as_buffer, aval_of, wrap
+from funcflow.core.aval import ShapedArray, Zero, is_undefined
+from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
+from funcflow.core.evaluate import eval_closed
+from funcflow.core.flatten import flatten_arguments, name_of
+from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.primitive import Primitive
+from funcflow.core.pytree import tree_structure
+from funcflow.core.rewrite import hoist, permute
+from funcflow.core.rules import define
+from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
+from funcflow.lax.carry import trace_body
+from funcflow.lax.forms import add_p
+from funcflow.lax.shape import instantiate, moveaxis, zeros
+
+scan_p = Primitive("scan", multiple_results=True)
+
+
+def scan(
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+) -> tuple[Any, Any]:
+    """Call `carry, y = f(carry, x)` for each `x` along the leading axis of `xs`.
+
+    Args:
+        f: the body; the carry it returns has the structure, shapes and dtypes of the one it is
+            given.
+        init: the initial carry, a pytree of arrays.
+        xs: a pytree of arrays with a common leading axis, or None.
+        length: the number of steps; needed only if `xs` has no arrays.
+        reverse: go from the last element to the first (the stacked results keep the order of
+            `xs`).
+        unroll: accepted for compatibility: how many steps the compiler may write out.
+
+    Returns:
+        The final carry, and the `y`s stacked along a new leading axis.
+
+    Raises:
+        CarryTypeError: the body changes the carry's type.
+        ShapeError: the leading axes differ, or differ from `length`.
+
+    Example:
+        >>> ff.lax.scan(lambda c, x: (c + x, c), 0, fnp.arange(4))
+        (Array(6, dtype=int32), Array([0, 0, 1, 3], dtype=int32))
+    """
+    del unroll
+    if not callable(f):
+        raise ArgumentError(f"scan: f must be a function, got {f!r}", mend="scan(f, init, xs)")
+    values, in_tree = flatten_arguments("scan", (init, xs), {})
+    carry_tree = tree_structure(init)
+    carry, leaves = values[: carry_tree.num_leaves], values[carry_tree.num_leaves :]
+    length = _length(leaves, length)
+    x_avals = [_row(aval_of(x)) for x in leaves]
+
+    def carry_of(result: Any) -> Any:
+        if not (isinstance(result, tuple | list) and len(result) == 2):
+            raise TreeStructureError(
+                f"scan: {name_of(f)} must return a pair (carry, y), it returned {result}",
+                mend="return (carry, None) if there is nothing to stack",
+            )
+        return result[0]
+
+    closed, flat, carry = trace_body("scan", f, in_tree, carry_tree, carry, x_avals, carry_of)
+    jaxpr, consts = hoist(closed)
+    outs = bind_scan(jaxpr, consts, carry, leaves, length, reverse)
+    return tuple(flat.out_tree.unflatten(outs))
+
+
+def _row(x: ShapedArray) -> ShapedArray:
+    return ShapedArray(x.shape[1:], x.dtype, x.weak_type)
+
+
+def _length(leaves: Sequence[Any], length: int | None) -> int:
+    avals = [aval_of(x) for x in leaves]
+    for aval in avals:
+        if not aval.ndim:
+            raise ShapeError(
+                f"scan: an array of xs is {aval}, it has no leading axis to scan over",
+                mend="stack the inputs of the steps along a leading axis",
+            )
+    found = {aval.shape[0] for aval in avals} | ({int(length)} if length is not None else set())
+    if not found:
+        raise ArgumentError("scan: xs has no arrays and length is not given", mend="pass length=n")
+    if len(found) > 1:
+        raise ShapeError(
+            f"scan: the leading axes of xs differ: {', '.join(map(str, avals))}"
+            + (f", length={length}" if length is not None else ""),
+            mend="give all arrays of xs the same leading extent",
+        )
+    return found.pop()
+
+
+def bind_scan(
+    jaxpr: ClosedJaxpr,
+    consts: Sequence[Any],
+    carry: Sequence[Any],
+    xs: Sequence[Any],
+    length: int,
+    reverse: bool,
+) -> list[Any]:
+    """Bind `scan_p`; the jaxpr maps (consts, carry, x) to (carry, y)."""
+    inner, more = hoist(jaxpr)
+    return scan_p.bind(
+        *more,
+        *consts,
+        *carry,
+        *xs,
+        jaxpr=inner,
+        num_consts=len(more) + len(consts),
+        num_carry=len(carry),
+        length=length,
+        reverse=reverse,
+    )
+
+
+def _parts(items: Sequence[Any], num_consts: int, num_carry: int) -> tuple[list[Any], ...]:
+    end = num_consts + num_carry
+    return list(items[:num_consts]), list(items[num_consts:end]), list(items[end:])
+
+
+def _scan_abstract(
+    *avals: ShapedArray,
+    jaxpr: ClosedJaxpr,
+    num_consts: int,
+    num_carry: int,
+    length: int,
+    reverse: bool,
+) -> list[ShapedArray]:
+    carry = jaxpr.in_avals[num_consts : num_consts + num_carry]
+    ys = [a.update(shape=(length, *a.shape)) for a in jaxpr.out_avals[num_carry:]]
+    return [*carry, *ys]
+
+
+def _scan_impl(
+    xp: Any,
+    *buffers: Any,
+    jaxpr: ClosedJaxpr,
+    num_consts: int,
+    num_carry: int,
+    length: int,
+    reverse: bool,
+) -> list[Any]:
+    arrays = [wrap(x, a.weak_type) for x, a in zip(buffers, jaxpr.in_avals, strict=True)]
+    consts, carry, _ = _parts(arrays, num_consts, num_carry)
+    xs = buffers[num_consts + num_carry :]
+    y_avals = jaxpr.out_avals[num_carry:]
+    ys = [xp.empty((length, *a.shape), a.dtype) for a in y_avals]
+    x_weak = [a.weak_type for a in jaxpr.in_avals[num_consts + num_carry :]]
+    for i in reversed(range(length)) if reverse else range(length):
+        rows = [wrap(x[i, ...], weak) for x, weak in zip(xs, x_weak, strict=True)]
+        outs = eval_closed(jaxpr, *consts, *carry, *rows)
+        carry = outs[:num_carry]
+        for y, out in zip(ys, outs[num_carry:], strict=True):
+            y[i] = as_buffer(out)
+    return [*map(as_buffer, carry), *ys]
+
+
+def _scan_jvp(
+    ctx: Any,
+    primals: Any,
+    tangents: Any,
+    *,
+    jaxpr: ClosedJaxpr,
+    num_consts: int,
+    num_carry: int,
+    length: int,
+    reverse: bool,
+) -> Any:
+    consts_nz, carry_nz, xs_nz = _parts(
+        [type(t) is not Zero for t in tangents], num_consts, num_carry
+    )
+    num_ys = len(jaxpr.jaxpr.outvars) - num_carry
+    while True:  # a carry that becomes nonzero in one step is nonzero in the next
+        inner, out_nz = ctx.jaxpr(
+            jaxpr, [*consts_nz, *carry_nz, *xs_nz], [*carry_nz, *[False] * num_ys]
+        )
+        if out_nz[:num_carry] == carry_nz:
+            break
+        carry_nz = [a or b for a, b in zip(carry_nz, out_nz[:num_carry], strict=True)]
+
+    primal_parts = _parts(primals, num_consts, num_carry)
+    tangent_parts = _parts(tangents, num_consts, num_carry)
+    nonzero = (consts_nz, carry_nz, xs_nz)
+    given = [
+        [instantiate(t) for t, nz in zip(part, nzs, strict=True) if nz]
+        for part, nzs in zip(tangent_parts, nonzero, strict=True)
+    ]
+    # from (primals, tangents) to (consts, their tangents, carry, its tangents, xs, ...)
+    first = len(primals)
+    blocks: list[list[int]] = []
+    place = 0
+    for part, tangent in zip(primal_parts, given, strict=True):
+        blocks.append(list(range(place, place + len(part))))
+        blocks.append(list(range(first, first + len(tangent))))
+        place, first = place + len(part), first + len(tangent)
+    num_carry_dot, total = sum(carry_nz), num_carry + num_ys
+    outputs = [
+        *range(num_carry),
+        *range(total, total + num_carry_dot),
+        *range(num_carry, total),
+        *range(total + num_carry_dot, total + sum(out_nz)),
+    ]
+    inner = permute(inner, [i for block in blocks for i in block], outputs)
+    args = [[*p, *t] for p, t in zip(primal_parts, given, strict=True)]
+    outs = bind_scan(inner, *args, length, reverse)
+    split = num_carry + num_carry_dot
+    primal_outs = outs[:num_carry] + outs[split : split + num_ys]
+    rest = iter(outs[num_carry:split] + outs[split + num_ys :])
+    out_tangents = [
+        next(rest) if nz else Zero(aval_of(x)) for x, nz in zip(primal_outs, out_nz, strict=True)
+    ]
+    return primal_outs, out_tangents
+
+
+def _scan_batch(
+    ctx: Any,
+    args: Any,
+    dims: Any,
+    *,
+    jaxpr: ClosedJaxpr,
+    num_consts: int,
+    num_carry: int,
+    length: int,
+    reverse: bool,
+) -> Any:
+    consts_b, carry_b, xs_b = _parts([d is not None for d in dims], num_consts, num_carry)
+    num_ys = len(jaxpr.jaxpr.outvars) - num_carry
+    while True:
+        inner, out_b = ctx.jaxpr(
+            jaxpr, [*consts_b, *carry_b, *xs_b], [*carry_b, *[False] * num_ys]
+        )
+        if out_b[:num_carry] == carry_b:
+            break
+        carry_b = [a or b for a, b in zip(carry_b, out_b[:num_carry], strict=True)]
+    consts, carry, xs = _parts(list(zip(args, dims, strict=True)), num_consts, num_carry)
+    outs = bind_scan(
+        inner,
+        [x if d is None else moveaxis(x, d, 0) for x, d in consts],
+        [ctx.to_front(x, d) if b else x for (x, d), b in zip(carry, carry_b, strict=True)],
+        [x if d is None else moveaxis(x, d, 1) for x, d in xs],
+        length,
+        reverse,
+    )
+    places = [0] * num_carry + [1] * num_ys
+    return outs, [place if b else None for place, b in zip(places, out_b, strict=True)]
+
+
+class _SplitScan:
+    """A scan cut in two scans, of what is known and of the rest."""
+
+    def __init__(
+        self, split: SplitJaxpr, carry_unknown: list[bool], known: list[Any], staged: list[Any]
+    ) -> None:
+        self.split = split
+        self.carry_unknown = carry_unknown
+        self.known_outs = known
+        self.staged = staged  # consts, carry, xs of the second scan
+
+    def params(self, length: int, reverse: bool) -> dict[str, Any]:
+        """The parameters of the second scan."""
+        consts, carry, _ = self.staged
+        return {
+            "jaxpr": self.jaxpr,
+            "num_consts": len(consts),
+            "num_carry": len(carry),
+            "length": length,
+            "reverse": reverse,
+        }
+
+    jaxpr: ClosedJaxpr
+
+
+def _split_scan(
+    unknown: Sequence[bool],
+    args: Sequence[Any],
+    jaxpr: ClosedJaxpr,
+    num_consts: int,
+    num_carry: int,
+    length: int,
+    reverse: bool,
+) -> _SplitScan:
+    """Run the part of a scan that its known arguments determine, and prepare the rest."""
+    consts_u, carry_u, xs_u = _parts(unknown, num_consts, num_carry)
+    num_ys = len(jaxpr.jaxpr.outvars) - num_carry
+    while True:
+        split = split_jaxpr(jaxpr, [*consts_u, *carry_u, *xs_u], [*carry_u, *[False] * num_ys])
+        if split.unknown_outs[:num_carry] == carry_u:
+            break
+        carry_u = [a or b for a, b in zip(carry_u, split.unknown_outs[:num_carry], strict=True)]
+    consts, carry, xs = _parts(args, num_consts, num_carry)
+    known = [
+        [x for x, u in zip(part, us, strict=True) if not u]
+        for part, us in ((consts, consts_u), (carry, carry_u), (xs, xs_u))
+    ]
+    unknown_args = [
+        [x for x, u in zip(part, us, strict=True) if u]
+        for part, us in ((consts, consts_u), (carry, carry_u), (xs, xs_u))
+    ]
+    # Residuals that are known inputs need not be saved: constants stay constants, xs stay xs.
+    ends = (len(known[0]), len(known[0]) + len(known[1]))
+    kept = len(split.known.jaxpr.outvars) - split.residuals
+    constant: list[Any] = []
+    constant_places: list[int] = []
+    stacked_places: list[int] = []
+    saved: list[int] = []
+    rows: dict[int, Any] = {}
+    for i, source in enumerate(split.residual_source):
+        if source is not None and source < ends[0]:
+            constant.append(known[0][source])
+            constant_places.append(i)
+        else:
+            stacked_places.append(i)
+            if source is not None and source >= ends[1]:
+                rows[i] = known[2][source - ends[1]]
+            else:
+                saved.append(i)
+    known_jaxpr = permute(split.known, None, [*range(kept), *(kept + i for i in saved)])
+    outs = bind_scan(known_jaxpr, *known, length, reverse) if known_jaxpr.jaxpr.outvars else []
+    rows.update(zip(saved, outs[kept:], strict=True))
+    counts = [len(part) for part in unknown_args]
+    first = split.residuals
+    order = [
+        *constant_places,
+        *range(first, first + counts[0] + counts[1]),
+        *stacked_places,
+        *range(first + counts[0] + counts[1], first + sum(counts)),
+    ]
+    staged = [
+        [*constant, *unknown_args[0]],
+        unknown_args[1],
+        [*(rows[i] for i in stacked_places), *unknown_args[2]],
+    ]
+    result = _SplitScan(split, carry_u, outs[:kept], staged)
+    result.jaxpr = permute(split.staged, order)
+    return result
+
+
+def _scan_partial_eval(
+    ctx: Any,
+    unknown: Any,
+    args: Any,
+    *,
+    jaxpr: ClosedJaxpr,
+    num_consts: int,
+    num_carry: int,
+    length: int,
+    reverse: bool,
+) -> list[Any]:
+    parts = _split_scan(unknown, args, jaxpr, num_consts, num_carry, length, reverse)
+    consts, carry, xs = parts.staged
+    staged = iter(ctx.stage(scan_p, [*consts, *carry, *xs], parts.params(length, reverse)))
+    known = iter(parts.known_outs)
+    return [next(staged) if u else next(known) for u in parts.split.unknown_outs]
+
+
+def _scan_transpose(
+    ctx: Any,
+    cts: Any,
+    *args: Any,
+    jaxpr: ClosedJaxpr,
+    num_consts: int,
+    num_carry: int,
+    length: int,
+    reverse: bool,
+) -> list[Any]:
+    linear = [is_undefined(x) for x in args]
+    parts = _split_scan(linear, args, jaxpr, num_consts, num_carry, length, reverse)
+    unknown_outs = parts.split.unknown_outs
+    cts = [ct for ct, u in zip(cts, unknown_outs, strict=True) if u]
+    consts, carry, xs = parts.staged
+    consts_lin, xs_lin = [is_undefined(x) for x in consts], [is_undefined(x) for x in xs]
+    num_lin = sum(consts_lin)
+    ct_ys = cts[len(carry) :]
+    ys_nz = [type(ct) is not Zero for ct in ct_ys]
+    backward, _ = ctx.jaxpr(
+        parts.jaxpr,
+        [*consts_lin, *[True] * len(carry), *xs_lin],
+        [*[True] * len(carry), *ys_nz],
+        True,
+    )
+    fixed = [x for x in consts if not is_undefined(x)]
+    rows = [x for x in xs if not is_undefined(x)]
+    carry_avals = parts.jaxpr.in_avals[len(consts) : len(consts) + len(carry)]
+    lin_avals = [x.aval for x in consts if is_undefined(x)]
+    sizes = (len(fixed), num_lin, len(carry), len(rows))
+
+    def step(*values: Any) -> list[Any]:
+        ends = np.cumsum(sizes)
+        fixed, sums, ct_carry, rows, ct_y = (
+            values[a:b] for a, b in zip((0, *ends), (*ends, len(values)), strict=True)
+        )
+        outs = eval_closed(backward, *fixed, *rows, *ct_carry, *ct_y)
+        sums = [add_p.bind(a, b) for a, b in zip(sums, outs[:num_lin], strict=True)]
+        return [*sums, *outs[num_lin:]]
+
+    given_ys = [ct for ct in ct_ys if type(ct) is not Zero]
+    avals = [
+        *map(aval_of, fixed),
+        *lin_avals,
+        *(a.strip_weak_type() for a in carry_avals),
+        *(_row(aval_of(x)) for x in rows),
+        *(_row(aval_of(x)) for x in given_ys),
+    ]
+    body = stage_out(step, avals)
+    start = [*map(zeros, lin_avals), *map(instantiate, cts[: len(carry)])]
+    outs = bind_scan(body, fixed, start, [*rows, *given_ys], length, not reverse)
+
+    ct_consts = iter(outs[:num_lin])
+    ct_carry = outs[num_lin : num_lin + len(carry)]
+    ct_xs = iter(outs[num_lin + len(carry) :])
+    consts_ct = [next(ct_consts) if lin else None for lin in linear[:num_consts]]
+    carry_places = iter(ct_carry)
+    carry_ct = [
+        (ct if lin else None)
+        for ct, lin in (
+            (next(carry_places) if u else None, lin)
+            for u, lin in zip(
+                parts.carry_unknown, linear[num_consts : num_consts + num_carry], strict=True
+            )
+        )
+    ]
+    xs_ct = [next(ct_xs) if lin else None for lin in linear[num_consts + num_carry :]]
+    return [*consts_ct, *carry_ct, *xs_ct]
+
+
+define(
+    scan_p,
+    abstract=_scan_abstract,
+    impl=_scan_impl,
+    jvp=_scan_jvp,
+    transpose=_scan_transpose,
+    batch=_scan_batch,
+    partial_eval=_scan_partial_eval,
+    effects=lambda *, jaxpr, **_: jaxpr.effects,
+)

@@ -1,0 +1,111 @@
+"""Checking and converting the arguments of `funcflow.numpy`'s functions."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from funcflow.core import dtypes
+from funcflow.core.array import Array, ConcreteArray
+from funcflow.core.aval import Shape
+from funcflow.core.errors import (
+    ArgumentError,
+    ConcretizationTypeError,
+    ImmutableError,
+    LeafTypeError,
+)
+from funcflow.core.trace import Tracer
+from funcflow.numpy.promotion import as_array
+
+
+def to_arrays(function: str, xs: Any) -> list[Array]:
+    """A sequence of arrays, or the rows of one array, as a list of `Array`s."""
+    if isinstance(xs, Array | np.ndarray):
+        return [as_array(function, xs[i]) for i in range(len(xs))]
+    if not isinstance(xs, list | tuple):
+        raise LeafTypeError(
+            f"{function}: takes a sequence of arrays, got {xs!r} of type {type(xs).__name__}",
+            mend="pass a list or tuple of arrays",
+        )
+    return [as_array(function, x) for x in xs]
+
+
+def known(x: Any) -> Any:
+    """`x`, or the array that stands behind a tracer whose value is known (under `jvp`, `grad`)."""
+    if isinstance(x, Tracer):
+        value = x.concrete()
+        return x if value is None else value
+    return x
+
+
+def is_known(x: Any) -> bool:
+    """Whether the values of `x` are there to be looked at."""
+    return not isinstance(known(x), Tracer)
+
+
+def buffer_of(x: Any) -> Any:
+    """The NumPy array of an argument whose value is known."""
+    x = known(x)
+    return x._value if isinstance(x, ConcreteArray) else np.asarray(x)
+
+
+def static(function: str, argument: str, x: Any) -> np.ndarray[Any, Any]:
+    """The values of an argument that must be known while tracing."""
+    if not is_known(x):
+        raise ConcretizationTypeError(
+            f"{function}: {argument} must be known while tracing, got a traced value {x.aval}",
+            mend="mark the argument as static (static_argnums), or compute it outside",
+        )
+    return buffer_of(x)
+
+
+def static_int(function: str, argument: str, x: Any) -> int:
+    """An argument that must be an integer known while tracing."""
+    if type(x) is int:
+        return x
+    if isinstance(x, Array):
+        x = static(function, argument, x)
+    try:
+        return operator.index(x)
+    except TypeError:
+        raise ArgumentError(
+            f"{function}: {argument} must be an integer, got {x!r}",
+            mend="pass an integer",
+        ) from None
+
+
+def static_shape(function: str, shape: Any) -> Shape:
+    """A shape: an integer or a sequence of integers, none of them negative or traced."""
+    if isinstance(shape, int | np.integer) or (isinstance(shape, Array) and not shape.ndim):
+        shape = (shape,)
+    if isinstance(shape, Array | np.ndarray):
+        shape = static(function, "shape", shape).tolist()
+    extents = tuple(static_int(function, "shape", extent) for extent in shape)
+    if any(extent < 0 for extent in extents):
+        raise ArgumentError(
+            f"{function}: the shape {extents} has a negative extent",
+            mend="pass extents of at least 0",
+        )
+    return extents
+
+
+def normal_axes(function: str, axis: int | Sequence[int], ndim: int) -> tuple[Any, ...]:
+    """The axes as a tuple, unchecked; a single one may be given as an integer."""
+    if isinstance(axis, list | tuple | np.ndarray):
+        return tuple(static_int(function, "axis", a) for a in axis)
+    return (static_int(function, "axis", axis),)
+
+
+def refuse_inplace(function: str, inplace: bool) -> None:
+    """Refuse to change an argument, as NumPy's function of the same name does."""
+    if inplace:
+        raise ImmutableError(
+            f"{function}: arrays are immutable, so the argument cannot be changed in place",
+            mend=f"x = fnp.{function}(x, ..., inplace=False)",
+        )
+
+
+def index_dtype() -> np.dtype[Any]:
+    """The dtype of indices: that of Python integers."""
+    return dtypes.default_int()

@@ -1,0 +1,10 @@
+"""Checks for functions of arrays: derivatives against differences, and the laws of the transforms.
+
+`funcflow.testing.strategies` draws examples for them; it needs Hypothesis, so it is imported
+explicitly.
+"""
+
+from funcflow.testing.gradients import check_grads, check_jvp, check_vjp
+from funcflow.testing.laws import check_laws
+
+__all__ = ["check_grads", "check_jvp", "check_vjp", "check_laws"]

@@ -1,0 +1,1 @@
+"""Program transformations: functions to functions, by way of traces or jaxprs."""

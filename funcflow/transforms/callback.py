@@ -1,0 +1,260 @@
+"""Calling back into Python from traced programs: `pure_callback`, `io_callback`, `debug.print`."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from funcflow.core.array import as_buffer, aval_of, wrap
+from funcflow.core.aval import ShapeDtypeStruct, ShapedArray, Zero
+from funcflow.core.errors import ArgumentError, CallbackError, NotDifferentiableError
+from funcflow.core.evaluate import eval_closed
+from funcflow.core.flatten import flatten_arguments, name_of
+from funcflow.core.primitive import Primitive
+from funcflow.core.pytree import PyTreeDef, tree_flatten, tree_unflatten
+from funcflow.core.rules import NONLINEAR, define
+from funcflow.core.staging import stage_out
+from funcflow.lax.loops import map as sequential_map
+from funcflow.lax.shape import expand_dims, moveaxis
+
+# --- callbacks that return values -------------------------------------------------------------
+
+callback_p = Primitive("callback", multiple_results=True)
+
+_METHODS = ("sequential", "expand_dims", "broadcast_all")
+
+
+def pure_callback(
+    callback: Callable[..., Any],
+    result_shape_dtypes: Any,
+    *args: Any,
+    vmap_method: str | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Call a Python function on NumPy arrays, also from inside traced programs.
+
+    The function must be pure: a call may be dropped, repeated or moved.
+
+    Args:
+        callback: gets NumPy arrays in the structure of `args` and `kwargs`.
+        result_shape_dtypes: a pytree of `ShapeDtypeStruct` that says what it returns.
+        args, kwargs: pytrees of arrays.
+        vmap_method: what `vmap` does: "sequential" calls once per lane; "expand_dims" and
+            "broadcast_all" call once with a leading axis on all arguments (of extent 1, or
+            repeated, where an argument is not mapped). None: vmap raises.
+
+    Raises:
+        CallbackError: the function raised, or returned something else than it promised.
+        NotDifferentiableError: a derivative is asked for; use `custom_jvp` around it.
+
+    Example:
+        >>> out = ff.ShapeDtypeStruct((2,), "float32")
+        >>> ff.jit(lambda x: ff.pure_callback(np.cbrt, out, x))(fnp.array([1.0, 8.0]))
+        Array([1., 2.], dtype=float32)
+    """
+    return _bind_callback(callback, result_shape_dtypes, args, kwargs, vmap_method, "")
+
+
+def io_callback(
+    callback: Callable[..., Any],
+    result_shape_dtypes: Any,
+    *args: Any,
+    ordered: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """`pure_callback` for functions with side effects: every call happens once, in order."""
+    del ordered  # calls always happen in program order
+    return _bind_callback(callback, result_shape_dtypes, args, kwargs, "sequential", "io")
+
+
+def _bind_callback(
+    callback: Callable[..., Any],
+    result: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    vmap_method: str | None,
+    effect: str,
+) -> Any:
+    if vmap_method not in (None, *_METHODS):
+        raise ArgumentError(
+            f"pure_callback: vmap_method={vmap_method!r}",
+            mend=f"use one of {', '.join(_METHODS)}, or None",
+        )
+    leaves, in_tree = flatten_arguments(f"callback {name_of(callback)}", args, kwargs)
+    structs, out_tree = tree_flatten(result)
+    avals = tuple(aval_of(s).strip_weak_type() for s in structs)
+    outs = callback_p.bind(
+        *leaves,
+        callback=_Callback(callback, in_tree, out_tree),
+        out_avals=avals,
+        vmap_method=vmap_method,
+        effect=effect,
+    )
+    return out_tree.unflatten(outs)
+
+
+class _Callback:
+    """A Python function of flat NumPy arrays."""
+
+    def __init__(
+        self, function: Callable[..., Any], in_tree: PyTreeDef, out_tree: PyTreeDef
+    ) -> None:
+        self.function = function
+        self.in_tree = in_tree
+        self.out_tree = out_tree
+        self.__name__ = name_of(function)
+
+    def __call__(self, buffers: tuple[Any, ...], avals: tuple[ShapedArray, ...]) -> list[Any]:
+        args, kwargs = self.in_tree.unflatten([_read_only(x) for x in buffers])
+        try:
+            result = self.function(*args, **kwargs)
+        except Exception as error:
+            raise CallbackError(
+                f"the callback {self.__name__} raised {type(error).__name__}: {error}",
+                mend="see the callback's own traceback above",
+            ) from error
+        leaves, tree = tree_flatten(result)
+        if tree != self.out_tree:
+            raise CallbackError(
+                f"the callback {self.__name__} returned the structure {tree}, it promised "
+                f"{self.out_tree}",
+                mend="return what result_shape_dtypes says",
+            )
+        return [self._checked(x, a) for x, a in zip(leaves, avals, strict=True)]
+
+    def _checked(self, x: Any, aval: ShapedArray) -> Any:
+        found = np.asarray(x)
+        if found.dtype != aval.dtype and np.can_cast(found.dtype, aval.dtype, "same_kind"):
+            found = found.astype(aval.dtype)
+        if found.shape != aval.shape or found.dtype != aval.dtype:
+            raise CallbackError(
+                f"the callback {self.__name__} returned {found.dtype}{list(found.shape)}, it "
+                f"promised {aval}",
+                mend="return what result_shape_dtypes says",
+            )
+        return np.array(found)
+
+
+def _read_only(x: Any) -> Any:
+    view = np.asarray(x).view()
+    view.flags.writeable = False
+    return view
+
+
+def _callback_impl(
+    xp: Any, *buffers: Any, callback: _Callback, out_avals: Any, vmap_method: Any, effect: str
+) -> list[Any]:
+    return callback(buffers, out_avals)
+
+
+def _callback_jvp(ctx: Any, primals: Any, tangents: Any, *, effect: str, **params: Any) -> Any:
+    if effect:
+        outs = callback_p.bind(*primals, effect=effect, **params)
+        return outs, [Zero(aval_of(x)) for x in outs]
+    raise NotDifferentiableError(
+        f"pure_callback({params['callback'].__name__}) has no derivative",
+        mend="wrap it in ff.custom_jvp or ff.custom_vjp and give the rule",
+    )
+
+
+def _callback_batch(
+    ctx: Any,
+    args: Any,
+    dims: Any,
+    *,
+    callback: _Callback,
+    out_avals: tuple[ShapedArray, ...],
+    vmap_method: str | None,
+    effect: str,
+) -> Any:
+    if vmap_method is None:
+        raise ArgumentError(
+            f"vmap reached pure_callback({callback.__name__}), which does not say how to map it",
+            mend="pass vmap_method='sequential' (or 'expand_dims', 'broadcast_all')",
+        )
+    params = {"callback": callback, "vmap_method": vmap_method, "effect": effect}
+    if vmap_method == "sequential":
+        mapped = [moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True) if d is not None]
+
+        def one(rows: list[Any]) -> list[Any]:
+            rest = iter(rows)
+            full = [x if d is None else next(rest) for x, d in zip(args, dims, strict=True)]
+            return callback_p.bind(*full, out_avals=out_avals, **params)
+
+        return sequential_map(one, mapped), [0] * len(out_avals)
+    full = [
+        moveaxis(x, d, 0) if d is not None else _leading_axis(ctx, x, vmap_method)
+        for x, d in zip(args, dims, strict=True)
+    ]
+    batched = tuple(a.update(shape=(ctx.size, *a.shape)) for a in out_avals)
+    return callback_p.bind(*full, out_avals=batched, **params), [0] * len(batched)
+
+
+def _leading_axis(ctx: Any, x: Any, vmap_method: str) -> Any:
+    return ctx.to_front(x, None) if vmap_method == "broadcast_all" else expand_dims(x, (0,))
+
+
+define(
+    callback_p,
+    abstract=lambda *avals, out_avals, **_: list(out_avals),
+    impl=_callback_impl,
+    jvp=_callback_jvp,
+    transpose=NONLINEAR,
+    batch=_callback_batch,
+    effects=lambda *, effect, **_: frozenset({effect} if effect else ()),
+)
+
+# --- debug.print ------------------------------------------------------------------------------
+
+debug_p = Primitive("debug_callback", multiple_results=True)
+
+
+def debug_callback(callback: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Call a Python function for its side effect, from inside traced programs.
+
+    Under `vmap` it is called once per lane; under `grad`, with primal values.
+    """
+    leaves, in_tree = flatten_arguments(f"callback {name_of(callback)}", args, kwargs)
+    debug_p.bind(*leaves, callback=_Callback(callback, in_tree, tree_flatten(None)[1]))
+
+
+def debug_print(fmt: str, *args: Any, **kwargs: Any) -> None:
+    """Print values from inside traced programs; `fmt` is a format string.
+
+    Example:
+        >>> ff.jit(lambda x: ff.debug.print("x = {}", x))(3.0)
+        x = 3.0
+    """
+
+    def show(*values: Any, **named: Any) -> None:
+        sys.stdout.write(fmt.format(*values, **named) + "\n")
+
+    debug_callback(show, *args, **kwargs)
+
+
+def _debug_impl(xp: Any, *buffers: Any, callback: _Callback) -> list[Any]:
+    return callback(buffers, ())
+
+
+def _debug_batch(ctx: Any, args: Any, dims: Any, *, callback: _Callback) -> Any:
+    mapped = [moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True) if d is not None]
+
+    def one(rows: list[Any]) -> None:
+        rest = iter(rows)
+        full = [x if d is None else next(rest) for x, d in zip(args, dims, strict=True)]
+        debug_p.bind(*full, callback=callback)
+
+    sequential_map(one, mapped)
+    return [], []
+
+
+define(
+    debug_p,
+    abstract=lambda *avals, callback: [],
+    impl=_debug_impl,
+    jvp=lambda ctx, primals, tangents, *, callback: (debug_p.bind(*primals, callback=callback), []),
+    transpose=NONLINEAR,
+    batch=_debug_batch,
+    effects=lambda *, callback: frozenset({"debug"}),
+)

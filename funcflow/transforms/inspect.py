@@ -1,0 +1,65 @@
+"""Looking at functions without running them: `make_jaxpr`, `eval_shape`, `named_call`."""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from funcflow.core.array import aval_of
+from funcflow.core.aval import ShapeDtypeStruct
+from funcflow.core.flatten import FlatFunction, name_of
+from funcflow.core.pytree import tree_flatten
+from funcflow.core.staging import stage_out
+from funcflow.transforms.jit import jit
+
+
+def make_jaxpr(
+    fun: Callable[..., Any],
+    static_argnums: int | Sequence[int] = (),
+    return_shape: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns the jaxpr of `fun` for arguments like those it is called with.
+
+    Args:
+        fun: a function of pytrees of arrays.
+        static_argnums: positional arguments that are Python values.
+        return_shape: also return the result's tree of `ShapeDtypeStruct`.
+
+    Example:
+        >>> ff.make_jaxpr(lambda x: fnp.sin(x) * 2)(1.0)
+        { lambda ; a:f32[]. let
+            b:f32[] = sin a
+            c:f32[] = mul b 2.0:f32[]
+          in (c,) }
+    """
+    places = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+
+    @wraps(fun)
+    def jaxpr_of(*args: Any, **kwargs: Any) -> Any:
+        traced = jit(fun, static_argnums=places).trace(*args, **kwargs)
+        return (traced.jaxpr, traced.out_info) if return_shape else traced.jaxpr
+
+    return jaxpr_of
+
+
+def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The result of `fun` with its arrays replaced by `ShapeDtypeStruct`; nothing is computed.
+
+    Example:
+        >>> ff.eval_shape(fnp.dot, fnp.ones((2, 3)), fnp.ones(3))
+        ShapeDtypeStruct(shape=(2,), dtype=float32)
+    """
+    leaves, in_tree = tree_flatten((args, kwargs))
+    flat = FlatFunction(fun, in_tree)
+    closed = stage_out(flat, [aval_of(x) for x in leaves])
+    structs = [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in closed.out_avals]
+    return flat.out_tree.unflatten(structs)
+
+
+def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[..., Any]:
+    """`fun` as one named block in jaxprs."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return fun(*args, **kwargs)
+
+    call.__name__ = name or name_of(fun)
+    return wraps(fun)(jit(call))

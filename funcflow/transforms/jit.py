@@ -1,0 +1,392 @@
+"""`jit`: trace once per signature, simplify, compile, and run the compiled program.
+
+Two caches: each jitted function remembers the jaxpr of every signature it was called with, and
+all share one cache of executables keyed by the jaxprs' structure, so that equal programs are
+compiled once. Arrays that the function captures are arguments of the program, never constants
+in it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial, wraps
+from typing import Any, NamedTuple
+
+from funcflow.core.array import ConcreteArray, as_buffer, aval_of, own, wrap
+from funcflow.core.aval import ShapedArray, ShapeDtypeStruct, Zero, is_undefined
+from funcflow.core.axes import axes_key
+from funcflow.core.backend import Executable, get_backend
+from funcflow.core.config import config
+from funcflow.core.errors import ArgumentError, UnhashableStaticError
+from funcflow.core.evaluate import eval_buffers
+from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
+from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.primitive import Primitive
+from funcflow.core.pytree import PyTreeDef, tree_flatten
+from funcflow.core.rewrite import constants_to_arguments, cse, dce_closed
+from funcflow.core.rules import define
+from funcflow.core.staging import stage_out
+from funcflow.core.structure import structural_key
+from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace
+
+# --- the primitive --------------------------------------------------------------------------
+
+jit_p = Primitive("jit", multiple_results=True)
+
+
+def _jit_abstract(*avals: ShapedArray, jaxpr: ClosedJaxpr, name: str) -> list[ShapedArray]:
+    return jaxpr.out_avals
+
+
+def _jit_impl(xp: Any, *buffers: Any, jaxpr: ClosedJaxpr, name: str) -> Sequence[Any]:
+    if isinstance(current_trace.get(), CheckedEvalTrace):
+        return eval_buffers(jaxpr, buffers)
+    return compiled(jaxpr)(*buffers)
+
+
+def _jit_jvp(ctx: Any, primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, name: str) -> Any:
+    nonzero = [type(t) is not Zero for t in tangents]
+    inner, out_nonzero = ctx.jaxpr(jaxpr, nonzero, False)
+    given = [t for t in tangents if type(t) is not Zero]
+    outs = bind_jit(inner, name, *primals, *given)
+    count = len(jaxpr.jaxpr.outvars)
+    rest = iter(outs[count:])
+    out_tangents = [
+        next(rest) if nz else Zero(aval_of(x))
+        for x, nz in zip(outs[:count], out_nonzero, strict=True)
+    ]
+    return outs[:count], out_tangents
+
+
+def _jit_transpose(ctx: Any, cts: Any, *args: Any, jaxpr: ClosedJaxpr, name: str) -> Any:
+    linear = [is_undefined(x) for x in args]
+    nonzero = [type(ct) is not Zero for ct in cts]
+    inner, out_nonzero = ctx.jaxpr(jaxpr, linear, nonzero)
+    known = [x for x in args if not is_undefined(x)]
+    given = [ct for ct in cts if type(ct) is not Zero]
+    outs, nonzeros = iter(bind_jit(inner, name, *known, *given)), iter(out_nonzero)
+    return [
+        (next(outs) if next(nonzeros) else Zero(x.aval)) if is_undefined(x) else None for x in args
+    ]
+
+
+def _jit_batch(ctx: Any, args: Any, dims: Any, *, jaxpr: ClosedJaxpr, name: str) -> Any:
+    args = [x if d is None else ctx.to_front(x, d) for x, d in zip(args, dims, strict=True)]
+    inner, out_batched = ctx.jaxpr(jaxpr, [d is not None for d in dims], False)
+    return bind_jit(inner, name, *args), [0 if b else None for b in out_batched]
+
+
+def _jit_partial_eval(
+    ctx: Any, unknown: Any, args: Any, *, jaxpr: ClosedJaxpr, name: str
+) -> list[Any]:
+    split = ctx.jaxpr(jaxpr, unknown, False)
+    known = [x for x, u in zip(args, unknown, strict=True) if not u]
+    outs = bind_jit(split.known, name, *known)
+    count = len(outs) - split.residuals
+    staged_args = [*outs[count:], *(x for x, u in zip(args, unknown, strict=True) if u)]
+    staged = ctx.stage(jit_p, staged_args, {"jaxpr": split.staged, "name": name})
+    known_outs, staged_outs = iter(outs[:count]), iter(staged)
+    return [next(staged_outs) if u else next(known_outs) for u in split.unknown_outs]
+
+
+def bind_jit(closed: ClosedJaxpr, name: str, *args: Any) -> list[Any]:
+    """Call a jaxpr as one jitted function; its constants become arguments."""
+    hoisted = ClosedJaxpr(constants_to_arguments(closed.jaxpr))
+    return jit_p.bind(*closed.consts, *args, jaxpr=hoisted, name=name)
+
+
+define(
+    jit_p,
+    abstract=_jit_abstract,
+    impl=_jit_impl,
+    jvp=_jit_jvp,
+    transpose=_jit_transpose,
+    batch=_jit_batch,
+    partial_eval=_jit_partial_eval,
+    effects=lambda *, jaxpr, name: jaxpr.effects,
+)
+
+# --- executables ----------------------------------------------------------------------------
+
+_MAX_EXECUTABLES = 2048
+_executables: OrderedDict[Hashable, Executable] = OrderedDict()
+
+
+def compiled(closed: ClosedJaxpr) -> Executable:
+    """The executable of a jaxpr, from the cache if one of the same structure is there."""
+    key = (structural_key(closed), config.backend)
+    found = _executables.get(key)
+    if found is None:
+        found = _executables[key] = get_backend(config.backend).compile(closed)
+        if len(_executables) > _MAX_EXECUTABLES:
+            _executables.popitem(last=False)
+    else:
+        _executables.move_to_end(key)
+    return found
+
+
+# --- the user's side ------------------------------------------------------------------------
+
+
+class CacheInfo(NamedTuple):
+    """How often a jitted function was called with a known signature, and with a new one."""
+
+    hits: int
+    misses: int
+    size: int
+
+
+class Traced:
+    """A function traced for one signature."""
+
+    def __init__(self, name: str, jaxpr: ClosedJaxpr, in_tree: PyTreeDef, out_tree: PyTreeDef):
+        self.name = name
+        self.jaxpr = jaxpr
+        self.in_tree = in_tree
+        self.out_tree = out_tree
+
+    @property
+    def out_info(self) -> Any:
+        """The result's tree with shapes and dtypes for leaves."""
+        leaves = [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.jaxpr.out_avals]
+        return self.out_tree.unflatten(leaves)
+
+    def lower(self) -> "Lowered":
+        """The program as the backend gets it."""
+        return Lowered(self, simplify(self.jaxpr))
+
+
+class Lowered:
+    """A traced and simplified function, ready to compile."""
+
+    def __init__(self, traced: Traced, jaxpr: ClosedJaxpr) -> None:
+        self.traced = traced
+        self.jaxpr = jaxpr
+        self.in_tree, self.out_tree, self.out_info = traced.in_tree, traced.out_tree, traced.out_info
+
+    def as_text(self, stage: str = "simplified") -> str:
+        """The program at a stage: "traced" (as written) or "simplified"."""
+        stages = {"traced": self.traced.jaxpr, "simplified": self.jaxpr}
+        if stage not in stages:
+            raise ArgumentError(
+                f"as_text: there is no stage {stage!r}", mend=f"use one of {', '.join(stages)}"
+            )
+        return str(stages[stage])
+
+    def compile(self) -> "Compiled":
+        """The executable."""
+        return Compiled(self, compiled(ClosedJaxpr(constants_to_arguments(self.jaxpr.jaxpr))))
+
+
+class Compiled:
+    """A compiled function for one signature; call it with arguments of that signature."""
+
+    def __init__(self, lowered: Lowered, executable: Executable) -> None:
+        self.lowered = lowered
+        self.executable = executable
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, in_tree = flatten_arguments(self.lowered.traced.name, args, kwargs)
+        expected = self.lowered.jaxpr.in_avals
+        got = [aval_of(x) for x in leaves]
+        if in_tree != self.lowered.in_tree or [(a.shape, a.dtype) for a in got] != [
+            (a.shape, a.dtype) for a in expected
+        ]:
+            raise ArgumentError(
+                f"{self.lowered.traced.name}: compiled for {', '.join(map(str, expected))}, "
+                f"called with {', '.join(map(str, got))}",
+                mend="call the jitted function, which compiles for each signature",
+            )
+        outs = own(self.executable(*map(as_buffer, (*self.lowered.jaxpr.consts, *leaves))), leaves)
+        avals = self.lowered.jaxpr.out_avals
+        results = [wrap(x, a.weak_type) for x, a in zip(outs, avals, strict=True)]
+        return self.lowered.out_tree.unflatten(results)
+
+    def as_text(self) -> str:
+        """The compiled program as the backend shows it."""
+        return self.executable.as_text()
+
+
+class _Entry:
+    """What is known of one signature of a jitted function."""
+
+    __slots__ = ("consts", "executable", "jaxpr", "out_tree", "weak")
+
+    def __init__(self, closed: ClosedJaxpr, out_tree: PyTreeDef) -> None:
+        self.jaxpr = ClosedJaxpr(constants_to_arguments(closed.jaxpr))
+        self.consts = closed.consts
+        self.out_tree = out_tree
+        self.weak = [a.weak_type for a in closed.out_avals]
+        self.executable: Executable | None = None
+
+
+def simplify(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """Drop dead code and repeated equations, and the constants that are no longer needed."""
+    return dce_closed(ClosedJaxpr(cse(closed.jaxpr), closed.consts))
+
+
+class JitFunction:
+    """A function that is compiled for each signature it is called with."""
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        static_argnums: tuple[int, ...],
+        static_argnames: tuple[str, ...],
+    ) -> None:
+        wraps(fun)(self)
+        self._fun = fun
+        self._name = name_of(fun)
+        self._static_argnums = static_argnums
+        self._static_argnames = static_argnames
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._hits = self._misses = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if config.disable_jit:
+            return self._fun(*args, **kwargs)
+        fun, args, kwargs, static = self._bind_static(args, kwargs)
+        leaves, in_tree = flatten_arguments(f"jit of {self._name}", args, kwargs)
+        entry = self._entry(fun, leaves, in_tree, static)
+        if current_trace.get() is EVAL and not any(isinstance(x, Tracer) for x in leaves):
+            outs = self._run(entry, leaves)
+        else:
+            outs = jit_p.bind(*entry.consts, *leaves, jaxpr=entry.jaxpr, name=self._name)
+        return entry.out_tree.unflatten(outs)
+
+    def _run(self, entry: _Entry, leaves: list[Any]) -> list[ConcreteArray]:
+        if entry.executable is None:
+            entry.executable = compiled(entry.jaxpr)
+        buffers = [as_buffer(x) for x in (*entry.consts, *leaves)]
+        outs = own(entry.executable(*buffers), leaves)
+        return [wrap(x, weak) for x, weak in zip(outs, entry.weak, strict=True)]
+
+    def _entry(
+        self, fun: Callable[..., Any], leaves: list[Any], in_tree: PyTreeDef, static: Hashable
+    ) -> _Entry:
+        avals = [aval_of(x) for x in leaves]
+        key = (in_tree, tuple(avals), static, config.key(), axes_key())
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._hits += 1
+            return entry
+        self._misses += 1
+        closed, out_tree = self._trace(fun, avals, in_tree)
+        entry = self._entries[key] = _Entry(simplify(closed), out_tree)
+        if len(self._entries) > _MAX_EXECUTABLES:
+            self._entries.popitem(last=False)
+        return entry
+
+    def _trace(
+        self, fun: Callable[..., Any], avals: list[ShapedArray], in_tree: PyTreeDef
+    ) -> tuple[ClosedJaxpr, PyTreeDef]:
+        flat = FlatFunction(fun, in_tree)
+        return stage_out(flat, avals), flat.out_tree
+
+    def _bind_static(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Hashable]:
+        """The function with its static arguments filled in, and the remaining arguments."""
+        if not self._static_argnums and not self._static_argnames:
+            return self._fun, args, kwargs, ()
+        places = {i % len(args) for i in self._static_argnums if -len(args) <= i < len(args)}
+        static_args = {i: args[i] for i in sorted(places)}
+        static_kwargs = {k: kwargs[k] for k in self._static_argnames if k in kwargs}
+        for where, value in (*static_args.items(), *static_kwargs.items()):
+            self._check_static(where, value)
+
+        def fun(*dynamic: Any, **dynamic_kwargs: Any) -> Any:
+            rest = iter(dynamic)
+            full = [static_args[i] if i in static_args else next(rest) for i in range(len(args))]
+            return self._fun(*full, **dynamic_kwargs, **static_kwargs)
+
+        dynamic = tuple(x for i, x in enumerate(args) if i not in places)
+        dynamic_kwargs = {k: v for k, v in kwargs.items() if k not in static_kwargs}
+        static = (tuple(static_args.items()), tuple(static_kwargs.items()))
+        # 1, 1.0 and True are equal and hash alike, but are different programs
+        types = tuple(type(v) for v in (*static_args.values(), *static_kwargs.values()))
+        return fun, dynamic, dynamic_kwargs, (static, types)
+
+    def _check_static(self, where: int | str, value: Any) -> None:
+        try:
+            hash(value)
+        except TypeError:
+            raise UnhashableStaticError(
+                f"jit of {self._name}: the static argument {where!r} is {value!r} of type "
+                f"{type(value).__name__}, which cannot be hashed",
+                mend="pass a tuple or another hashable value, or make the argument dynamic",
+            ) from None
+
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """The function traced for arguments (or `ShapeDtypeStruct`s) like these."""
+        fun, args, kwargs, _ = self._bind_static(args, kwargs)
+        leaves, in_tree = tree_flatten((args, kwargs))
+        closed, out_tree = self._trace(fun, [aval_of(x) for x in leaves], in_tree)
+        return Traced(self._name, closed, in_tree, out_tree)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """The simplified program for arguments (or `ShapeDtypeStruct`s) like these."""
+        return self.trace(*args, **kwargs).lower()
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The result's shapes and dtypes, without computing."""
+        return self.trace(*args, **kwargs).out_info
+
+    def cache_info(self) -> CacheInfo:
+        """Hits and misses of the cache of signatures."""
+        return CacheInfo(self._hits, self._misses, len(self._entries))
+
+    def clear_cache(self) -> None:
+        """Forget all signatures."""
+        self._entries.clear()
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        # a jitted method is bound like any other
+        return self if instance is None else partial(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<jitted {self._name}>"
+
+
+def jit(
+    fun: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Sequence[str] | None = None,
+    donate_argnums: int | Sequence[int] | None = None,
+    donate_argnames: str | Sequence[str] | None = None,
+) -> Any:
+    """Compile `fun` for each signature (tree structure, shapes, dtypes) it is called with.
+
+    Args:
+        fun: a pure function of pytrees of arrays.
+        static_argnums: positional arguments that are Python values, part of the signature.
+        static_argnames: the same for keyword arguments.
+        donate_argnums: arguments whose memory the results may take; accepted for
+            compatibility, the reference backend does not use it.
+        donate_argnames: the same for keyword arguments.
+
+    Returns:
+        A function of the same arguments; it also has `lower`, `trace`, `eval_shape`,
+        `cache_info` and `clear_cache`.
+
+    Raises:
+        UnhashableStaticError: a static argument cannot be hashed.
+        LeafTypeError: a dynamic argument is no array.
+
+    Example:
+        >>> ff.jit(lambda x: x + 1)(2)
+        Array(3, dtype=int32, weak_type=True)
+    """
+    if fun is None:
+        return lambda f: jit(f, static_argnums=static_argnums, static_argnames=static_argnames)
+    if not callable(fun):
+        raise ArgumentError(f"jit: expected a function, got {fun!r}")
+    nums = _listed(static_argnums)
+    names = _listed(static_argnames)
+    return JitFunction(fun, nums, names)
+
+
+def _listed(x: Any) -> tuple[Any, ...]:
+    if x is None:
+        return ()
+    return (x,) if isinstance(x, int | str) else tuple(x)

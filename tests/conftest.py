@@ -1,0 +1,60 @@
+"""Deterministic property tests, and the number of law cases in pytest's summary."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# The same examples in every run, and none kept in a folder: a failure is reproduced by rerunning.
+settings.register_profile("funcflow", derandomize=True, database=None)
+settings.load_profile("funcflow")
+
+KEY = "law_cases"
+collected = pytest.StashKey[int]()
+
+
+def checked() -> int:
+    """The cases of this process; none if no test of it has loaded the laws."""
+    compare = sys.modules.get("funcflow.testing.compare")
+    return compare.count.cases if compare else 0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[collected] = 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist sends its count to the controller."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[KEY] = checked()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The controller adds up what its workers send; one that crashed has sent nothing."""
+    node.config.stash[collected] += getattr(node, "workeroutput", {}).get(KEY, 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    total = config.stash[collected] + checked()
+    terminalreporter.write_line(f"{total:,} law cases checked")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with a file in tests/golden; `--golden` rewrites the file."""
+
+    def check(name: str, text: str) -> None:
+        path = Path(__file__).parent / "golden" / name
+        if request.config.getoption("--golden"):
+            path.write_text(text, "utf-8")
+        assert text == path.read_text("utf-8"), f"{path} differs; pytest --golden rewrites it"
+
+    return check
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", action="store_true", help="rewrite the texts in tests/golden")
