@@ -28,6 +28,7 @@ from funcflow.transforms.custom_jvp import custom_jvp as custom_jvp
 from funcflow.transforms.custom_vjp import custom_vjp as custom_vjp
 from funcflow.transforms.grad import grad as grad
 from funcflow.transforms.grad import value_and_grad as value_and_grad
+from funcflow.transforms.implicit import custom_linear_solve, custom_root
 from funcflow.transforms.inspect import eval_shape as eval_shape
 from funcflow.transforms.inspect import make_jaxpr as make_jaxpr
 from funcflow.transforms.inspect import named_call as named_call
@@ -46,5 +47,9 @@ from funcflow.transforms.transpose import linear_transpose as linear_transpose
 from funcflow.transforms.vmap import vmap as vmap
 
 register_all()
+
+# JAX has these two in `lax`; they are made of transforms, which are above our `lax`.
+lax.custom_root = custom_root  # type: ignore[attr-defined]
+lax.custom_linear_solve = custom_linear_solve  # type: ignore[attr-defined]
 
 __version__ = "0.1.0"

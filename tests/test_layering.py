@@ -35,6 +35,7 @@ LAZY_PACKAGES = {
     "llvmlite",
     "scipy",
     "cupy",
+    "cupyx",
     "mpi4py",
     "safetensors",
     "sklearn",
@@ -44,6 +45,7 @@ LAZY_PACKAGES = {
 # Where a module of funcflow may be loaded at its first use, by an import in a function or by name.
 LAZY_LOADERS = {
     "funcflow/__init__.py",
+    "funcflow/backends/__init__.py",
     "funcflow/core/backend.py",
 }
 

@@ -78,9 +78,10 @@ def slice(
     starts = tuple(map(operator.index, start_indices))
     limits = tuple(map(operator.index, limit_indices))
     steps = None if strides is None else tuple(map(operator.index, strides))
-    if steps is not None and all(step == 1 for step in steps) and len(steps) == len(starts):
+    shape = np.shape(operand)
+    if steps == (1,) * len(shape):
         steps = None
-    if steps is None and limits == np.shape(operand) and not any(starts):
+    if steps is None and limits == shape and starts == (0,) * len(shape):
         return operand
     return slice_p.bind(operand, start_indices=starts, limit_indices=limits, strides=steps)
 

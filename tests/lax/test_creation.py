@@ -22,8 +22,8 @@ def test_iota_counts_along_a_dimension(shape, dtype, data):
 
 
 def test_iota_wraps_around_and_rounds():
-    assert lax.iota("int8", 130)[-2:].tolist() == [-128, -127]
-    assert lax.iota("bfloat16", 258)[-1].item() == 256
+    assert lax.iota("int8", 130).tolist()[-2:] == [-128, -127]
+    assert lax.iota("bfloat16", 258).tolist()[-1] == 256
 
 
 def test_creation_is_staged_not_captured():
@@ -33,7 +33,7 @@ def test_creation_is_staged_not_captured():
 
 
 def test_iota_under_transforms():
-    check_laws(lambda x: x * lax.iota("float32", 3), (np.array([1.0, 2.0, 3.0], "f4"),))
+    check_laws(lambda x: lax.mul(x, lax.iota("float32", 3)), (np.array([1.0, 2.0, 3.0], "f4"),))
 
 
 def test_iota_of_what_cannot_count():
