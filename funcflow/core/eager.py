@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from funcflow.core.array import ConcreteArray
+from funcflow.core import dtypes
+from funcflow.core.array import Array, ConcreteArray
 from funcflow.core.trace import EVAL, current_trace
 
 
@@ -47,6 +48,11 @@ _made_from: dict[Binary, tuple[Any, str, Binary]] = {}
 def is_eager(x: Any) -> bool:
     """Whether `x` is a concrete, not weak array in a NumPy buffer, and nothing is traced."""
     return type(x) is ConcreteArray and _get_trace() is EVAL and type(x._value) is np.ndarray
+
+
+def keeps_dtype(x: Array, y: Any) -> bool:
+    """Whether a strongly typed array keeps its dtype beside the Python scalar `y`."""
+    return dtypes.kind(x.dtype) in _KEEPS_DTYPE.get(type(y), "") and not x.weak_type
 
 
 def fast_unary(ufunc: Any, kinds: str) -> Callable[[Unary], Unary]:

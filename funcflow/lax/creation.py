@@ -21,13 +21,12 @@ from funcflow.lax.linear import canonical_axis
 from funcflow.lax.shape import broadcast_in_dim_p
 
 
-def canonical_shape(shape: int | Sequence[int], function: str) -> Shape:
+def canonical_shape(shape: Any, function: str) -> Shape:
     """`shape` as a tuple of integers, none negative; one integer stands for one axis."""
+    extents = shape if isinstance(shape, tuple | list) or np.ndim(shape) else (shape,)
     try:
-        # a NumPy array or list has no __index__; a traced integer says itself what is wrong
-        extents = (shape,) if hasattr(shape, "__index__") and np.ndim(shape) == 0 else tuple(shape)
-        canonical = tuple(operator.index(extent) for extent in extents)  # type: ignore[arg-type]
-    except FuncflowError:
+        canonical = tuple(map(operator.index, extents))
+    except FuncflowError:  # a traced extent says itself what is wrong
         raise
     except TypeError:
         raise ShapeError(

@@ -60,7 +60,7 @@ bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
 @fast_unary(np.bitwise_count, "iu")
 def bitwise_count(x: Any, /) -> Array:
     """The number of one bits of the absolute value, elementwise, as uint8."""
-    (x,) = promote("bitwise_count", x)
+    (x,) = promote_numeric("bitwise_count", x)
     if not dtypes.is_integer(lattice_type(x)[0]):
         raise DtypeError("bitwise_count: takes integers", mend="convert with .astype(int)")
     return lax.convert_element_type(lax.population_count(lax.abs(x)), np.uint8)

@@ -76,33 +76,39 @@ def cumulative_sum(
     Raises:
         ArgumentError: `x` has no dimension, or several and `axis` is not given.
     """
+    x = operand("cumulative_sum", x)
+    dtype = summed_dtype(x.dtype) if dtype is None else dtype
     return _cumulative("cumulative_sum", lax.cumsum, x, axis, dtype, include_initial, 0)
 
 
 def cumulative_prod(
     x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Array:
-    """The running product along an axis; see `cumulative_sum`. The initial value is 1."""
+    """The running product along an axis, by default in the dtype of `x`; see `cumulative_sum`.
+
+    The initial value is 1.
+    """
+    x = operand("cumulative_prod", x)
+    dtype = summed_dtype(x.dtype, promote_integers=False) if dtype is None else dtype
     return _cumulative("cumulative_prod", lax.cumprod, x, axis, dtype, include_initial, 1)
 
 
 def _cumulative(
     name: str,
     scan: Scan,
-    x: Any,
+    x: Array,
     axis: int | None,
     dtype: Any,
     include_initial: bool,
     initial: int,
 ) -> Array:
-    x = operand(name, x)
     if not x.ndim or (axis is None and x.ndim > 1):
         raise ArgumentError(
             f"{name}: axis is {axis} for an array of {x.ndim} dimensions",
             mend="pass an array of at least one dimension, and axis= if it has several",
         )
     (axis,) = reduced_axes(name, 0 if axis is None else axis, x.ndim)
-    x = operand(name, x, summed_dtype(x.dtype) if dtype is None else dtype)
+    x = operand(name, x, dtype)
     out = scan(x, axis)
     if not include_initial:
         return out

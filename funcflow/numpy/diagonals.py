@@ -8,12 +8,14 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core import dtypes
-from funcflow.core.array import Array, wrap as wrap_buffer
+from funcflow.core.array import Array
+from funcflow.core.array import wrap as wrap_buffer
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes
 from funcflow.numpy.arguments import refuse_inplace, static, static_int
-from funcflow.numpy.creation import arange, eye, tri, zeros
+from funcflow.numpy.creation import eye, tri, zeros
 from funcflow.numpy.promotion import as_array, refuse_out
+from funcflow.numpy.ranges import arange
 
 # --- triangles ------------------------------------------------------------------------------
 
@@ -44,7 +46,8 @@ def _matrices(function: str, m: Any) -> Array:
     m = as_array(function, m)
     if m.ndim < 2:
         raise ShapeError(
-            f"{function}: takes matrices, got shape {m.shape}", mend="pass an array of 2 or more axes"
+            f"{function}: takes matrices, got shape {m.shape}",
+            mend="pass an array of 2 or more axes",
         )
     return m
 

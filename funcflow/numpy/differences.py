@@ -15,9 +15,7 @@ from funcflow.numpy.manipulation import ravel
 from funcflow.numpy.promotion import as_array, inexact, promote
 
 
-def diff(
-    a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None
-) -> Array:
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
     """The n-th differences of neighbours along an axis; for booleans, whether they differ.
 
     Args:
@@ -127,9 +125,7 @@ def _derivative(f: Array, spacing: Any, axis: int, order: int) -> Array:
     count = extent - 1
     left, right = _part(steps, axis, 0, count - 1), _part(steps, axis, 1, count)
     # the parabola through three neighbours: slopes weighted with the opposite steps
-    inner = _weighted(
-        _part(slopes, axis, 0, count - 1), _part(slopes, axis, 1, count), right, left
-    )
+    inner = _weighted(_part(slopes, axis, 0, count - 1), _part(slopes, axis, 1, count), right, left)
     first, last = _part(slopes, axis, 0, 1), _part(slopes, axis, count - 1, count)
     if order == 2:
         h0, h1 = _part(steps, axis, 0, 1), _part(steps, axis, 1, 2)

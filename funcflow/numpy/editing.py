@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from funcflow import lax
-from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
@@ -19,8 +18,9 @@ from funcflow.numpy.arguments import (
     static_shape,
 )
 from funcflow.numpy.manipulation import ravel
-from funcflow.numpy.promotion import as_array, promote
-from funcflow.numpy.selection import nonzero, take
+from funcflow.numpy.nonzero import nonzero
+from funcflow.numpy.promotion import as_array
+from funcflow.numpy.selection import take
 from funcflow.numpy.sorting import searchsorted
 
 

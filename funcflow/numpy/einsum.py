@@ -269,7 +269,7 @@ def _known_path(
         return ((0, 1), *((0, count - 1 - k) for k in range(1, count - 1)))
     extents = dict(sizes)
     sets = [frozenset(labels) for labels in inputs]
-    if optimize in ("auto", True) and count <= _EXHAUSTIVE or optimize == "optimal":
+    if (optimize in ("auto", True) and count <= _EXHAUSTIVE) or optimize == "optimal":
         return _optimal_path(sets, frozenset(output), extents)
     return _greedy_path(sets, frozenset(output), extents)
 
@@ -310,9 +310,7 @@ def _greedy_path(
             for i in range(j):
                 others = [t for k, t in enumerate(terms) if k not in (i, j)]
                 kept = (terms[i] | terms[j]) & output.union(*others)
-                growth = _size_of(kept, extents) - sum(
-                    _size_of(terms[k], extents) for k in (i, j)
-                )
+                growth = _size_of(kept, extents) - sum(_size_of(terms[k], extents) for k in (i, j))
                 rank = (growth, _size_of(terms[i] | terms[j], extents))
                 if best is None or rank < best[0]:
                     best = rank, (i, j), kept, others

@@ -1,6 +1,5 @@
 """Elementwise exponentials and logarithms."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import numpy as np
 from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.eager import fast_binary, fast_unary
-from funcflow.core.errors import DtypeError
 from funcflow.numpy.promotion import convert, inexact, is_complex, lattice_type, promote_inexact
 
 
@@ -60,41 +58,31 @@ def _log_to_base(x: Any, base: float) -> Array:
 
 @fast_binary(np.logaddexp, "f")
 def logaddexp(x1: Any, x2: Any, /) -> Array:
-    """`log(exp(x1) + exp(x2))`, elementwise, without overflow, of real numbers.
+    """`log(exp(x1) + exp(x2))`, elementwise, without overflow.
 
     Computed as `max(x1, x2) + log1p(exp(-|x1 - x2|))`. Derivatives are finite everywhere, at
-    infinities too; equal finite arguments share them equally.
-
-    Raises:
-        DtypeError: an argument is complex.
+    infinities too; equal finite arguments share them equally. Of complex numbers, the imaginary
+    part of the result is in (-pi, pi].
 
     Example:
         >>> fnp.logaddexp(fnp.array([-1e4, 1e4]), 1e4)
         Array([10000.   , 10000.693], dtype=float32)
     """
-    return _logaddexp(*_real("logaddexp", x1, x2))
+    return _logaddexp(*promote_inexact("logaddexp", x1, x2))
 
 
 @fast_binary(np.logaddexp2, "f")
 def logaddexp2(x1: Any, x2: Any, /) -> Array:
-    """`log2(2**x1 + 2**x2)`, elementwise, without overflow, of real numbers."""
-    x1, x2 = _real("logaddexp2", x1, x2)
+    """`log2(2**x1 + 2**x2)`, elementwise, without overflow; see `logaddexp`."""
+    x1, x2 = promote_inexact("logaddexp2", x1, x2)
     log_of_two = convert(np.log(2.0), lattice_type(x1)[0])
     scaled = _logaddexp(lax.mul(x1, log_of_two), lax.mul(x2, log_of_two))
     return lax.div(scaled, log_of_two)
 
 
-def _real(name: str, *args: Any) -> Sequence[Any]:
-    args = tuple(promote_inexact(name, *args))
-    if is_complex(args[0]):
-        raise DtypeError(
-            f"{name}: takes real numbers, got complex ones",
-            mend="use fnp.log(fnp.exp(x1) + fnp.exp(x2))",
-        )
-    return args
-
-
 def _logaddexp(x: Any, y: Any) -> Array:
+    if is_complex(x):
+        return _logaddexp_complex(x, y)
     # Either branch, y + log(1 + e^(x-y)) or x + log(1 + e^(y-x)), is the same smooth function, so
     # choosing one by `select` (unlike max and abs) keeps all derivatives right where x = y.
     x_is_larger = lax.gt(x, y)
@@ -103,3 +91,11 @@ def _logaddexp(x: Any, y: Any) -> Array:
     zero = np.zeros((), lattice_type(x)[0])
     difference = lax.select(infinite, zero, lax.sub(smaller, larger))
     return lax.add(larger, lax.log1p(lax.exp(difference)))
+
+
+def _logaddexp_complex(x: Any, y: Any) -> Array:
+    # what the larger real part is does not change the result, so it need not be differentiated
+    top = lax.stop_gradient(lax.max(lax.real(x), lax.real(y)))
+    top = lax.select(lax.is_finite(top), top, np.zeros((), top.dtype))
+    top = lax.convert_element_type(top, lattice_type(x)[0])
+    return lax.add(top, lax.log(lax.add(lax.exp(lax.sub(x, top)), lax.exp(lax.sub(y, top)))))

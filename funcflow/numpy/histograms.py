@@ -10,10 +10,11 @@ from funcflow.core import dtypes
 from funcflow.core.array import Array, wrap
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError, ShapeError
 from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, static_int
-from funcflow.numpy.creation import linspace, zeros
+from funcflow.numpy.creation import zeros
 from funcflow.numpy.differences import diff
 from funcflow.numpy.manipulation import ravel
 from funcflow.numpy.promotion import as_array, inexact, promote
+from funcflow.numpy.ranges import linspace
 from funcflow.numpy.sorting import searchsorted
 from funcflow.numpy.updating import IndexUpdateRef
 
@@ -90,7 +91,9 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     if count < 1:
         raise ArgumentError(f"histogram_bin_edges: {count} bins", mend="ask for at least one")
     if range is not None:
-        low, high = (lax.convert_element_type(as_array("histogram", x), values.dtype) for x in range)
+        low, high = (
+            lax.convert_element_type(as_array("histogram", x), values.dtype) for x in range
+        )
     elif values.size:
         low, high = lax.reduce_min(values, (0,)), lax.reduce_max(values, (0,))
     else:

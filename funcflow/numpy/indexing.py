@@ -69,7 +69,9 @@ def read(
         starts: list[Any] = [0] * part.ndim
         for axis, position in zip(advanced.axes, advanced.arrays, strict=True):
             starts[axis] = position
-        return lax.reshape(lax.dynamic_slice(part, starts, sizes, allow_negative_indices=False), index.shape)
+        return lax.reshape(
+            lax.dynamic_slice(part, starts, sizes, allow_negative_indices=False), index.shape
+        )
     out = lax.gather(
         part,
         index_vectors(advanced),
@@ -119,9 +121,7 @@ def index_vectors(advanced: AdvancedIndex) -> Any:
     if all(map(is_known, arrays)):
         spread = [np.broadcast_to(x, advanced.shape).astype(dtype) for x in arrays]
         return wrap(np.stack(spread, -1))
-    spread = [
-        lax.broadcast_to(lax.convert_element_type(x, dtype), advanced.shape) for x in arrays
-    ]
+    spread = [lax.broadcast_to(lax.convert_element_type(x, dtype), advanced.shape) for x in arrays]
     last = len(advanced.shape)
     return lax.concatenate([lax.expand_dims(x, (last,)) for x in spread], last)
 

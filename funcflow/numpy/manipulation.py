@@ -276,9 +276,7 @@ def rot90(m: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Array:
     return flip(swapaxes(m, first, second), second)
 
 
-def roll(
-    a: Any, shift: Any, axis: int | Sequence[int] | None = None
-) -> Array:
+def roll(a: Any, shift: Any, axis: int | Sequence[int] | None = None) -> Array:
     """Shift the elements along axes; what leaves at one end enters at the other.
 
     Args:

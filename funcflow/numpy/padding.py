@@ -10,14 +10,14 @@ from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.numpy.arguments import static, static_int
-from funcflow.numpy.vectorizing import apply_along_axis
-from funcflow.numpy.creation import linspace
 from funcflow.numpy.promotion import as_array
 from funcflow.numpy.quantiles import median
+from funcflow.numpy.ranges import linspace
 from funcflow.numpy.reductions import max as maximum_of
 from funcflow.numpy.reductions import mean
 from funcflow.numpy.reductions import min as minimum_of
 from funcflow.numpy.selection import take
+from funcflow.numpy.vectorizing import apply_along_axis
 
 Width = tuple[int, int]
 
@@ -84,7 +84,9 @@ def pad(
     if "stat_length" in options:
         lengths = _pairs(x.ndim, options["stat_length"])
         statistic = _STATISTICS[mode]
-        return _each_axis(x, widths, lambda y, i: _statistics(y, i, widths[i], lengths[i], statistic))
+        return _each_axis(
+            x, widths, lambda y, i: _statistics(y, i, widths[i], lengths[i], statistic)
+        )
     odd = options.get("reflect_type", "even") == "odd"
     return _each_axis(x, widths, lambda y, i: _mapped(y, i, widths[i], mode, odd))
 

@@ -186,7 +186,9 @@ def tensordot(
         if len(pairs) != 2:
             raise ArgumentError(f"tensordot: axes={axes!r}", mend="pass (axes of a, axes of b)")
     ours = canonical_axes(normal_axes("tensordot", _listed(pairs[0]), a.ndim), a.ndim, "tensordot")
-    theirs = canonical_axes(normal_axes("tensordot", _listed(pairs[1]), b.ndim), b.ndim, "tensordot")
+    theirs = canonical_axes(
+        normal_axes("tensordot", _listed(pairs[1]), b.ndim), b.ndim, "tensordot"
+    )
     lhs, rhs = [a.shape[i] for i in ours], [b.shape[i] for i in theirs]
     if lhs != rhs:
         raise ShapeError(

@@ -15,7 +15,7 @@ from funcflow.core import dtypes
 from funcflow.core.array import SCALARS, Array, aval_of, is_array_like
 from funcflow.core.array import as_array as core_as_array
 from funcflow.core.aval import ShapeDtypeStruct
-from funcflow.core.eager import quiet
+from funcflow.core.eager import keeps_dtype, quiet
 from funcflow.core.errors import ArgumentError, LeafTypeError
 
 DType = np.dtype[Any]
@@ -27,15 +27,11 @@ _SCALAR_OF_KIND = {"i": int, "f": float, "c": complex}
 def check_arraylike(name: str, *args: Any) -> None:
     """Refuse arguments that are neither arrays nor numbers."""
     for position, x in enumerate(args):
-        if isinstance(x, Array):
-            continue
         if not is_array_like(x):
             raise LeafTypeError(
                 f"{name}: takes arrays and numbers, got {type(x).__name__} at position {position}",
                 mend="convert it with fnp.array(...)",
             )
-        aval_of(x)  # refuses NumPy arrays of strings and objects
-
 
 def refuse_out(name: str, out: Any) -> None:
     """Refuse NumPy's `out=`: arrays are immutable."""
@@ -58,7 +54,7 @@ def lattice_type(x: Any) -> tuple[DType, bool]:
         return x.dtype, x.weak_type
     if type(x) in SCALARS:
         return dtypes.scalar_dtype(type(x)), type(x) is not bool
-    aval = aval_of(x)
+    aval = aval_of(x)  # refuses NumPy arrays of strings and objects
     return aval.dtype, aval.weak_type
 
 
@@ -82,6 +78,8 @@ def promote(name: str, *args: Any) -> Sequence[Any]:
         dtype = first.dtype
         if all(isinstance(x, Array) and x.dtype == dtype for x in args):
             return args
+        if len(args) == 2 and keeps_dtype(first, args[1]):
+            return first, convert(args[1], dtype)
     check_arraylike(name, *args)
     dtype, weak = dtypes.promote(*map(lattice_type, args))
     return [convert(x, dtype, weak) for x in args]

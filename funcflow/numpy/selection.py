@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 
 from funcflow import lax
-from funcflow.core.array import Array, wrap
-from funcflow.core.errors import ArgumentError, ConcretizationTypeError, DtypeError, ShapeError
+from funcflow.core.array import Array
+from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
 from funcflow.lax.linear import canonical_axis
-from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, refuse_inplace, static_int
-from funcflow.numpy.creation import asarray, zeros
+from funcflow.numpy.arguments import buffer_of, index_dtype, refuse_inplace
+from funcflow.numpy.creation import asarray
+from funcflow.numpy.index_modes import integers, with_mode
 from funcflow.numpy.index_parsing import out_of_bounds, parse_index
 from funcflow.numpy.indexing import default_mode, read
+from funcflow.numpy.logic import choose_where
 from funcflow.numpy.manipulation import ravel
+from funcflow.numpy.nonzero import nonzero
 from funcflow.numpy.promotion import as_array, promote, refuse_out
 from funcflow.numpy.updating import IndexUpdateRef
 
@@ -51,11 +54,11 @@ def take(
         OutOfBoundsError: a known index is out of bounds and no mode is given.
     """
     refuse_out("take", out)
-    a, indices = as_array("take", a), _integers("take", indices)
+    a, indices = as_array("take", a), integers("take", indices)
     if axis is None:
         a, axis = ravel(a), 0
     axis = canonical_axis(axis, a.ndim, "take")
-    indices, mode = _with_mode("take", indices, a.shape[axis], mode)
+    indices, mode = with_mode("take", indices, a.shape[axis], mode)
     parsed = parse_index(a.shape, (*[slice(None)] * axis, indices), mode)
     if parsed.advanced is None:
         return read(a, parsed)
@@ -67,51 +70,6 @@ def take(
         unique_indices=unique_indices,
         indices_are_sorted=indices_are_sorted,
     )
-
-
-def _integers(function: str, indices: Any) -> Array:
-    indices = as_array(function, indices)
-    if indices.dtype.kind not in "iu":
-        raise DtypeError(
-            f"{function}: indices must be integers, got {indices.aval}",
-            mend="convert them with .astype(int)",
-        )
-    return indices
-
-
-def _with_mode(
-    function: str, indices: Array, extent: int, mode: str | None
-) -> tuple[Array, str | None]:
-    """Do what the modes "clip" and "wrap" ask for, which `gather` does not know in this form."""
-    if mode == "raise":
-        if not is_known(indices):
-            raise ConcretizationTypeError(
-                f"{function}: mode='raise' needs the values of the indices {indices.aval}, "
-                "which are traced",
-                mend="use mode='clip', 'wrap' or 'fill'",
-            )
-        return indices, None
-    if mode in ("clip", "wrap") and not extent:
-        if indices.size:
-            raise out_of_bounds(0, 0, 0)
-        return indices, None
-    if mode == "clip":
-        return lax.clamp(0, _wide(indices), extent - 1), "promise_in_bounds"
-    if mode == "wrap":
-        remainder = lax.rem(_wide(indices), extent)
-        wrapped = lax.select(lax.lt(remainder, 0), lax.add(remainder, extent), remainder)
-        return wrapped, "promise_in_bounds"
-    if mode not in (None, "fill", "drop", "promise_in_bounds"):
-        raise ArgumentError(
-            f"{function}: mode={mode!r}",
-            mend="use 'fill', 'clip', 'wrap', 'raise' or 'promise_in_bounds'",
-        )
-    return indices, mode
-
-
-def _wide(indices: Array) -> Array:
-    """Indices in a dtype that holds any extent."""
-    return lax.convert_element_type(indices, "int64" if indices.dtype.itemsize == 8 else "int32")
 
 
 def take_along_axis(
@@ -136,7 +94,7 @@ def take_along_axis(
         Array([[1, 3],
                [2, 4]], dtype=int32)
     """
-    arr, indices = as_array("take_along_axis", arr), _integers("take_along_axis", indices)
+    arr, indices = as_array("take_along_axis", arr), integers("take_along_axis", indices)
     if axis is None:
         arr, axis = ravel(arr), 0
     if arr.ndim != indices.ndim:
@@ -146,7 +104,7 @@ def take_along_axis(
         )
     axis = canonical_axis(axis, arr.ndim, "take_along_axis")
     extent, count = arr.shape[axis], indices.shape[axis]
-    indices, mode = _with_mode("take_along_axis", indices, extent, mode)
+    indices, mode = with_mode("take_along_axis", indices, extent, mode)
     parsed = parse_index((extent,), indices if indices.ndim else (indices,), mode)
     others = tuple(i for i in range(arr.ndim) if i != axis)
     common = lax.broadcast_shapes(_replaced(arr.shape, axis, 1), _replaced(indices.shape, axis, 1))
@@ -181,7 +139,7 @@ def put_along_axis(
     Arrays are immutable, so `inplace=False` must be given.
     """
     refuse_inplace("put_along_axis", inplace)
-    arr, indices = as_array("put_along_axis", arr), _integers("put_along_axis", indices)
+    arr, indices = as_array("put_along_axis", arr), integers("put_along_axis", indices)
     if axis is None:
         return lax.reshape(put_along_axis(ravel(arr), indices, values, 0, False), arr.shape)
     if arr.ndim != indices.ndim:
@@ -190,9 +148,7 @@ def put_along_axis(
             mend="add axes of extent 1 to the indices",
         )
     axis = canonical_axis(axis, arr.ndim, "put_along_axis")
-    common = lax.broadcast_shapes(
-        _replaced(arr.shape, axis, indices.shape[axis]), indices.shape
-    )
+    common = lax.broadcast_shapes(_replaced(arr.shape, axis, indices.shape[axis]), indices.shape)
     places = [lax.broadcasted_iota(index_dtype(), common, i) for i in range(arr.ndim)]
     places[axis] = lax.broadcast_to(indices, common)
     return IndexUpdateRef(arr, tuple(places)).set(values, mode=mode)
@@ -204,8 +160,8 @@ def put(a: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = Tr
     Arrays are immutable, so `inplace=False` must be given.
     """
     refuse_inplace("put", inplace)
-    a, indices = as_array("put", a), ravel(_integers("put", ind))
-    indices, mode = _with_mode("put", indices, a.size, mode)
+    a, indices = as_array("put", a), ravel(integers("put", ind))
+    indices, mode = with_mode("put", indices, a.size, mode)
     values = ravel(as_array("put", v))
     if not indices.size or not values.size:
         return a
@@ -227,12 +183,12 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Array
         mode: what happens to numbers out of range: "raise" (known values only), "clip", "wrap".
     """
     refuse_out("choose", out)
-    numbers = _integers("choose", a)
+    numbers = integers("choose", a)
     listed = [choices[i] for i in range(len(choices))]
     cases = promote("choose", *listed)
     if not cases:
         raise ArgumentError("choose: needs at least one choice", mend="pass one or more")
-    numbers, mode_left = _with_mode("choose", numbers, len(cases), mode)
+    numbers, mode_left = with_mode("choose", numbers, len(cases), mode)
     if mode_left is None:
         values = buffer_of(numbers)
         for bad in values[(values < 0) | (values >= len(cases))].ravel()[:1]:
@@ -264,9 +220,7 @@ def _condition(function: str, condition: Any) -> Array:
     return condition
 
 
-def piecewise(
-    x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any
-) -> Array:
+def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Array:
     """A function that is defined piece by piece.
 
     Args:
@@ -359,160 +313,37 @@ def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Array:
     return lax.select(lax.reshape(holds, arr.shape), lax.reshape(spread, arr.shape), arr)
 
 
-# --- not zero -------------------------------------------------------------------------------
-
-
-def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple[Array, ...]:
-    """The indices of the elements that are not zero, one array for each axis.
+def where(
+    condition: Any,
+    x: Any = None,
+    y: Any = None,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: Any = None,
+) -> Any:
+    """`x` where the condition holds, else `y`; or the indices where it holds.
 
     Args:
-        a: an array; without `size` its values must be known.
-        size: the length of the results: indices that are too many are left out, missing ones
-            filled in.
-        fill_value: what to fill in: 0 by default; a tuple has one value for each axis.
+        condition: booleans, or numbers, of which zeros are false.
+        x: values to take where the condition holds.
+        y: values to take elsewhere; promoted with `x` to one dtype. All three broadcast.
+        size: with one argument, the number of indices to return; see `nonzero`.
+        fill_value: with one argument, what to put behind too few indices.
 
-    Raises:
-        ConcretizationTypeError: the array is traced and no size is given.
+    Returns:
+        An array, differentiable in `x` and `y`: the derivative of what is not taken is 0. With
+        `condition` alone, `nonzero(condition)`.
 
     Example:
-        >>> fnp.nonzero(fnp.array([0, 3, 0, 4]))
-        (Array([1, 3], dtype=int32),)
+        >>> fnp.where(fnp.array([True, False]), fnp.ones(2), 0.0)
+        Array([1., 0.], dtype=float32)
     """
-    a = as_array("nonzero", a)
-    if not a.ndim:
-        a = lax.reshape(a, (1,))
-    if size is None:
-        if not is_known(a):
-            raise ConcretizationTypeError(
-                f"nonzero: the array {a.aval} is traced, so the number of results is unknown",
-                mend="say how many there are: fnp.nonzero(x, size=n, fill_value=...)",
-            )
-        return tuple(wrap(i.astype(index_dtype())) for i in np.nonzero(buffer_of(a)))
-    size = static_int("nonzero", "size", size)
-    fills = fill_value if isinstance(fill_value, tuple) else (fill_value,) * a.ndim
-    if len(fills) != a.ndim:
+    if x is None and y is None:
+        return nonzero(condition, size=size, fill_value=fill_value)
+    if x is None or y is None or size is not None or fill_value is not None:
         raise ArgumentError(
-            f"nonzero: {len(fills)} fill values for an array of {a.ndim} axes",
-            mend="pass one for each axis",
+            "where: takes a condition alone (and size and fill_value), or with both x and y",
+            mend="fnp.where(condition, x, y)",
         )
-    if not a.size:
-        return tuple(_filled(zeros(size, index_dtype()), 0, fill) for fill in fills)
-    flat, count = _places(ravel(a), size)
-    return tuple(
-        _filled(i, count, fill) for i, fill in zip(_unraveled(flat, a.shape), fills, strict=True)
-    )
-
-
-def _places(flat: Array, size: int) -> tuple[Array, Array]:
-    """The indices of the first `size` elements that are not zero, and how many there are."""
-    holds = flat if flat.dtype == np.bool_ else lax.ne(flat, 0)
-    rank = lax.cumsum(lax.convert_element_type(holds, index_dtype()), 0)
-    # each writes its own index to its own place; what holds no value is out of bounds
-    place = lax.select(holds, lax.sub(rank, 1), size)
-    places = IndexUpdateRef(zeros(size, index_dtype()), place).set(
-        lax.iota(index_dtype(), flat.size), mode="drop"
-    )
-    return places, lax.index_in_dim(rank, flat.size - 1, keepdims=False)
-
-
-def _filled(indices: Array, count: Any, fill: Any) -> Array:
-    fill = as_array("nonzero", 0 if fill is None else fill)
-    present = lax.lt(lax.iota(index_dtype(), indices.size), count)
-    return lax.select(present, indices, lax.convert_element_type(fill, indices.dtype))
-
-
-def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Array:
-    """The indices of the elements of the raveled array that are not zero; see `nonzero`."""
-    return nonzero(ravel(a), size=size, fill_value=fill_value)[0]
-
-
-def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Array:
-    """The indices of the elements that are not zero, as rows; see `nonzero`."""
-    a = as_array("argwhere", a)
-    if not a.ndim:
-        return zeros((nonzero(a, size=size, fill_value=fill_value)[0].size, 0), index_dtype())
-    found = nonzero(a, size=size, fill_value=fill_value)
-    return lax.concatenate([lax.expand_dims(i, (1,)) for i in found], 1)
-
-
-# --- indices as numbers ---------------------------------------------------------------------
-
-
-def unravel_index(indices: Any, shape: Any) -> tuple[Array, ...]:
-    """Flat indices as indices for each axis of an array of the given shape.
-
-    Negative indices count from the end; traced ones out of bounds are clipped.
-    """
-    indices = _integers("unravel_index", indices)
-    shape = (shape,) if np.ndim(shape) == 0 else tuple(shape)
-    extents = tuple(static_int("unravel_index", "shape", extent) for extent in shape)
-    size = int(np.prod(extents, dtype=np.int64))
-    if not size and indices.size:
-        raise out_of_bounds(0, 0, 0)
-    wide = _wide(indices)
-    if is_known(wide):
-        values = buffer_of(wide)
-        for bad in values[(values < -size) | (values >= size)].ravel()[:1]:
-            raise out_of_bounds(int(bad), size, 0)
-    wide = lax.select(lax.lt(wide, 0), lax.add(wide, size), wide)
-    return tuple(_unraveled(lax.clamp(0, wide, max(size - 1, 0)), extents))
-
-
-def _unraveled(flat: Array, shape: tuple[int, ...]) -> list[Array]:
-    found = []
-    for extent in shape[::-1]:
-        found.append(lax.rem(flat, max(extent, 1)))
-        flat = lax.div(flat, max(extent, 1))
-    return found[::-1]
-
-
-def ravel_multi_index(
-    multi_index: Sequence[Any],
-    dims: Sequence[int],
-    mode: str = "raise",
-    order: str = "C",
-) -> Array:
-    """Indices for each axis of an array of shape `dims` as flat indices.
-
-    Args:
-        multi_index: one array of integers for each axis.
-        dims: the shape.
-        mode: what happens out of bounds: "raise" (known values only), "wrap" or "clip"; a tuple
-            has one mode for each axis.
-        order: "C" for row-major, "F" for column-major.
-    """
-    extents = [static_int("ravel_multi_index", "dims", extent) for extent in dims]
-    arrays = [_integers("ravel_multi_index", i) for i in multi_index]
-    if len(arrays) != len(extents) or order not in ("C", "F"):
-        raise ArgumentError(
-            f"ravel_multi_index: {len(arrays)} index arrays for {len(extents)} axes, "
-            f"order={order!r}",
-            mend="pass one array for each axis, and order 'C' or 'F'",
-        )
-    modes = mode if isinstance(mode, tuple) else (mode,) * len(extents)
-    flat: Any = lax.full((), 0, index_dtype())
-    axes = range(len(extents)) if order == "C" else range(len(extents))[::-1]
-    for i in axes:
-        indices, left = _with_mode("ravel_multi_index", arrays[i], extents[i], modes[i])
-        if left is None:
-            values = buffer_of(indices)
-            for bad in values[(values < 0) | (values >= extents[i])].ravel()[:1]:
-                raise out_of_bounds(int(bad), extents[i], i)
-        indices = lax.convert_element_type(indices, index_dtype())
-        flat = lax.add(lax.mul(flat, extents[i]), indices)
-    return flat
-
-
-def ix_(*args: Any) -> tuple[Array, ...]:
-    """Vectors of indices such that `x[ix_(i, j)]` is the submatrix of rows `i`, columns `j`."""
-    out = []
-    for axis, x in enumerate(args):
-        x = as_array("ix_", x)
-        if x.ndim != 1:
-            raise ShapeError(f"ix_: takes vectors, got shape {x.shape}", mend="ravel the array")
-        if x.dtype == np.bool_:
-            (x,) = nonzero(x)
-        if not x.size:
-            x = lax.convert_element_type(x, index_dtype())
-        out.append(lax.reshape(x, tuple(x.size if i == axis else 1 for i in range(len(args)))))
-    return tuple(out)
+    return choose_where(condition, x, y)

@@ -9,16 +9,17 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core.array import Array
-from funcflow.core.errors import ArgumentError, ConcretizationTypeError
 from funcflow.core.dtypes import is_inexact
+from funcflow.core.errors import ArgumentError, ConcretizationTypeError
 from funcflow.lax.linear import canonical_axis
 from funcflow.lax.shape import moveaxis
 from funcflow.numpy.arguments import index_dtype, is_known, static_int
 from funcflow.numpy.creation import zeros
 from funcflow.numpy.joining import concatenate
 from funcflow.numpy.manipulation import ravel
+from funcflow.numpy.nonzero import nonzero
 from funcflow.numpy.promotion import as_array, promote
-from funcflow.numpy.selection import nonzero, take
+from funcflow.numpy.selection import take
 from funcflow.numpy.sorting import searchsorted, sort
 from funcflow.numpy.updating import IndexUpdateRef
 

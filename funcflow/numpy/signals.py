@@ -84,9 +84,7 @@ def _periodic(x: Array, xp: Array, fp: Array, period: Any) -> tuple[Array, Array
     xp, fp = take(xp, order, mode="clip"), take(fp, order, mode="clip")
     first, last = lax.slice_in_dim(xp, 0, 1), lax.slice_in_dim(xp, xp.size - 1, xp.size)
     xp = concatenate([lax.sub(last, period), xp, lax.add(first, period)])
-    fp = concatenate(
-        [lax.slice_in_dim(fp, fp.size - 1, fp.size), fp, lax.slice_in_dim(fp, 0, 1)]
-    )
+    fp = concatenate([lax.slice_in_dim(fp, fp.size - 1, fp.size), fp, lax.slice_in_dim(fp, 0, 1)])
     return x, xp, fp
 
 

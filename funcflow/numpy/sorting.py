@@ -1,6 +1,5 @@
 """Sorting, and searching in what is sorted. NaN is greater than everything."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -209,7 +208,9 @@ def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = Non
     del method
     x, bins = as_array("digitize", x), as_array("digitize", bins)
     if bins.ndim != 1:
-        raise ShapeError(f"digitize: bins must be a vector, got shape {bins.shape}", mend="ravel it")
+        raise ShapeError(
+            f"digitize: bins must be a vector, got shape {bins.shape}", mend="ravel it"
+        )
     if not len(bins):
         return lax.full(x.shape, 0, index_dtype())
     side, other = ("left", "right") if right else ("right", "left")

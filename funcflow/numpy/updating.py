@@ -9,7 +9,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array, ConcreteArray
 from funcflow.core.eager import quiet
-from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
+from funcflow.core.errors import DtypeError, ShapeError
 from funcflow.core.trace import EVAL, current_trace
 from funcflow.numpy.arguments import is_known
 from funcflow.numpy.arithmetic import divide, power

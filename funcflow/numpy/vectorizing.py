@@ -50,9 +50,7 @@ def range_of(start: int, count: int) -> tuple[int, ...]:
     return tuple(range(start, start + count))
 
 
-def apply_over_axes(
-    func: Callable[[Any, int], Any], a: Any, axes: int | Sequence[int]
-) -> Array:
+def apply_over_axes(func: Callable[[Any, int], Any], a: Any, axes: int | Sequence[int]) -> Array:
     """Apply `func(a, axis)` for one axis after the other; axes that it drops are put back."""
     a = as_array("apply_over_axes", a)
     for axis in (axes,) if isinstance(axes, int) else axes:

@@ -190,7 +190,9 @@ def test_laws(name, problem, data):
 def test_modes_have_names():
     mode = lax.GatherScatterMode
     assert mode.from_any("clip") is mode.CLIP
-    assert mode.from_any(None) is mode.from_any("fill") is mode.from_any("drop") is mode.FILL_OR_DROP
+    assert (
+        mode.from_any(None) is mode.from_any("fill") is mode.from_any("drop") is mode.FILL_OR_DROP
+    )
     assert mode.from_any(mode.PROMISE_IN_BOUNDS) is mode.from_any("promise_in_bounds")
     with pytest.raises(ff.errors.ArgumentError, match="unknown gather or scatter mode 'wrap'"):
         mode.from_any("wrap")

@@ -94,7 +94,7 @@ def test_shapes():
     assert canonical_shape([np.int64(2), 3], "f") == (2, 3)
     assert canonical_shape(np.array([2, 3]), "f") == (2, 3)
     for shape in [2.5, (1, 2.5), None]:
-        with pytest.raises(ff.errors.ShapeError, match="f: .* is no shape"):
+        with pytest.raises(ff.errors.ShapeError, match="is no shape"):
             canonical_shape(shape, "f")
     with pytest.raises(ff.errors.ShapeError, match="negative"):
         canonical_shape((2, -1), "f")

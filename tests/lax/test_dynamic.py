@@ -122,7 +122,9 @@ def test_wrong_slices_are_refused():
             with pytest.raises(error, match=match):
                 g(*args)
 
-    sliced = lambda sizes: lambda x, *starts: lax.dynamic_slice(x, starts, sizes)  # noqa: E731
+    def sliced(sizes):
+        return lambda x, *starts: lax.dynamic_slice(x, starts, sizes)
+
     refused(ff.errors.ShapeError, "dynamic_slice: 1 start indices for", sliced((1, 1)), X, 0)
     refused(ff.errors.ShapeError, r"slice of shape \(4, 1\)", sliced((4, 1)), X, 0, 0)
     refused(ff.errors.ShapeError, r"slice of shape \(1,\)", sliced((1,)), X, 0, 0)

@@ -44,7 +44,9 @@ def test_concatenate_laws(problem):
 
 def test_concatenate_with_constants():
     check_laws(lambda x: lax.concatenate([x, np.ones((1, 3), "f4"), x], 0), (X,))
-    check_laws(lambda x, n: lax.mul(lax.concatenate([n, n], 0), x), (np.float32(2), np.float32([3])))
+    check_laws(
+        lambda x, n: lax.mul(lax.concatenate([n, n], 0), x), (np.float32(2), np.float32([3]))
+    )
 
 
 def test_wrong_operands_are_refused():

@@ -104,8 +104,10 @@ def padded(x, value, config):
     ]
     out = np.full(shape, value, x.dtype)
     for place in np.ndindex(x.shape):
-        target = [low + i * (interior + 1) for i, (low, _, interior) in zip(place, config)]
-        if all(0 <= i < n for i, n in zip(target, shape)):
+        target = [
+            low + i * (interior + 1) for i, (low, _, interior) in zip(place, config, strict=True)
+        ]
+        if all(0 <= i < n for i, n in zip(target, shape, strict=True)):
             out[tuple(target)] = x[place]
     return out
 
