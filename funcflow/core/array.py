@@ -175,7 +175,9 @@ class ConcreteArray(Array):
         return item in self._value
 
     def __format__(self, spec: str) -> str:
-        return format(self._value.item(), spec) if self._value.ndim == 0 else format(str(self), spec)
+        return (
+            format(self._value.item(), spec) if self._value.ndim == 0 else format(str(self), spec)
+        )
 
     def __str__(self) -> str:
         return str(self._value)
@@ -232,9 +234,7 @@ def own(results: Sequence[Any], args: Sequence[Any]) -> Sequence[Any]:
     foreign = [x for x in args if isinstance(x, np.ndarray)]
     if not foreign:
         return results
-    return [
-        y.copy() if any(np.may_share_memory(y, x) for x in foreign) else y for y in results
-    ]
+    return [y.copy() if any(np.may_share_memory(y, x) for x in foreign) else y for y in results]
 
 
 def as_array(x: Any) -> Array:
@@ -260,6 +260,19 @@ def aval_of(x: Any) -> ShapedArray:
         f"{x!r} of type {type(x).__name__} is neither an array nor a number",
         mend="pass an array, or mark the argument as static",
     )
+
+
+def shape_of(x: Any) -> Shape:
+    """The shape of an array, traced or not, or of a number."""
+    try:
+        return x.shape
+    except AttributeError:
+        return aval_of(x).shape
+
+
+def ndim_of(x: Any) -> int:
+    """The number of dimensions of an array, traced or not, or of a number."""
+    return len(shape_of(x))
 
 
 def is_array_like(x: object) -> bool:

@@ -63,6 +63,11 @@ def axis_size(names: Iterable[AxisName], function: str = "") -> int:
     return size
 
 
+def axes_in_scope() -> dict[AxisName, Axis]:
+    """The named axes, outermost first."""
+    return dict(_axes.get())
+
+
 def axes_key() -> tuple[tuple[AxisName, int], ...]:
     """The axes in scope as a hashable value, for caches of what was traced inside them."""
     return tuple((name, axis.size) for name, axis in _axes.get().items())

@@ -43,7 +43,9 @@ class Config:
         try:
             return self._scoped.get(self._process)[name]
         except KeyError:
-            raise AttributeError(f"no setting named {name!r}; there are {sorted(_DEFAULTS)}") from None
+            raise AttributeError(
+                f"no setting named {name!r}; there are {sorted(_DEFAULTS)}"
+            ) from None
 
     @contextmanager
     def __call__(self, **settings: Any) -> Generator[None]:

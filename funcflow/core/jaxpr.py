@@ -100,7 +100,9 @@ class JaxprEqn:
         return JaxprEqn(**{**parts, **changes})
 
     def __repr__(self) -> str:
-        from_, to = (", ".join(map(str, (v.aval for v in vs))) for vs in (self.invars, self.outvars))
+        from_, to = (
+            ", ".join(map(str, (v.aval for v in vs))) for vs in (self.invars, self.outvars)
+        )
         return f"JaxprEqn({self.primitive.name}: {from_} -> {to})"
 
 

@@ -141,9 +141,7 @@ def tree_leaves_with_path(tree: Any, is_leaf: IsLeaf = None) -> list[tuple[KeyPa
     return tree_flatten_with_path(tree, is_leaf)[0]
 
 
-def tree_map_with_path(
-    f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None
-) -> Any:
+def tree_map_with_path(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
     """`tree_map` whose function is given the key path first."""
     keyed, treedef = tree_flatten_with_path(tree, is_leaf)
     others = [treedef.flatten_up_to(other) for other in rest]
@@ -179,7 +177,9 @@ def tree_transpose(outer_treedef: PyTreeDef, inner_treedef: PyTreeDef | None, tr
         )
     expected = outer_treedef.compose(inner_treedef)
     if treedef != expected:
-        raise TreeStructureError(f"tree_transpose: expected the structure {expected}, got {treedef}")
+        raise TreeStructureError(
+            f"tree_transpose: expected the structure {expected}, got {treedef}"
+        )
     width = inner_treedef.num_leaves
     columns = [outer_treedef.unflatten(leaves[i::width]) for i in range(width)]
     return inner_treedef.unflatten(columns)
@@ -373,4 +373,3 @@ def tree_broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> 
     """`prefix_tree` with each leaf repeated over the subtree of `full_tree` it stands for."""
     treedef = tree_structure(full_tree, is_leaf)
     return treedef.unflatten(broadcast_prefix(prefix_tree, full_tree, is_leaf))
-

@@ -81,3 +81,24 @@ def permute(
 def hoist(closed: ClosedJaxpr) -> tuple[ClosedJaxpr, list[object]]:
     """The jaxpr with its constants as leading arguments, and their values."""
     return close(closed.jaxpr), list(closed.consts)
+
+
+def split_invariant(jaxpr: Jaxpr, num_consts: int) -> tuple[Jaxpr, Jaxpr]:
+    """Take out of a loop's body what depends on its first `num_consts` inputs only.
+
+    Returns the jaxpr that computes it from these inputs, and the body with the results as further
+    inputs in front. The jaxpr must have no constvars.
+    """
+    fixed = set(jaxpr.invars[:num_consts])
+    moved: list[JaxprEqn] = []
+    stay: list[JaxprEqn] = []
+    for eqn in jaxpr.eqns:
+        if not eqn.effects and all(v in fixed for v in eqn.invars if isinstance(v, Var)):
+            moved.append(eqn)
+            fixed.update(eqn.outvars)
+        else:
+            stay.append(eqn)
+    read = {v for eqn in stay for v in eqn.invars} | set(jaxpr.outvars)
+    values = [v for eqn in moved for v in eqn.outvars if v in read]
+    before = Jaxpr((), jaxpr.invars[:num_consts], values, moved)
+    return dce(before), Jaxpr((), (*values, *jaxpr.invars), jaxpr.outvars, stay)

@@ -163,9 +163,7 @@ class SplitJaxpr:
         self.residual_source = residual_source
 
 
-def stage_out(
-    function: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray]
-) -> ClosedJaxpr:
+def stage_out(function: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray]) -> ClosedJaxpr:
     """The jaxpr of a function of flat arguments that returns a list of arrays."""
     trace = StagingTrace(current_trace.get())
     inputs = [trace.new_input(aval) for aval in avals]

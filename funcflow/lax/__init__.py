@@ -7,11 +7,6 @@ array's) and broadcast as NumPy does. `funcflow.numpy` promotes.
 # ruff: noqa: F401
 
 from funcflow.lax import linalg
-from funcflow.lax.addressing import (
-    GatherDimensionNumbers,
-    GatherScatterMode,
-    ScatterDimensionNumbers,
-)
 from funcflow.lax.arithmetic import (
     abs,
     abs_p,
@@ -174,10 +169,13 @@ from funcflow.lax.cumulative import (
     cumsum,
     cumsum_p,
 )
+from funcflow.lax.dimension_numbers import (
+    GatherDimensionNumbers,
+    GatherScatterMode,
+    ScatterDimensionNumbers,
+)
 from funcflow.lax.dot import (
     DotDimensionNumbers,
-    Precision,
-    PrecisionLike,
     batch_matmul,
     dot,
     dot_general,
@@ -210,6 +208,7 @@ from funcflow.lax.joining import (
     unstack,
 )
 from funcflow.lax.loops import associative_scan, fori_loop, map
+from funcflow.lax.precision import Precision, PrecisionLike
 from funcflow.lax.reduction import (
     argmax,
     argmax_p,
@@ -243,15 +242,17 @@ from funcflow.lax.rounding import (
     round_p,
 )
 from funcflow.lax.scan import scan, scan_p
+from funcflow.lax.scatter_products import (
+    scatter_apply,
+    scatter_mul,
+    scatter_mul_p,
+)
 from funcflow.lax.scattering import (
     scatter,
-    scatter_apply,
     scatter_max,
     scatter_max_p,
     scatter_min,
     scatter_min_p,
-    scatter_mul,
-    scatter_mul_p,
     scatter_p,
     scatter_sub,
     scatter_sub_p,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core.array import SCALARS, aval_of
+from funcflow.core.array import SCALARS, aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.axes import Communicator, find_axis
 from funcflow.core.axes import axis_size as product_of_sizes
@@ -248,7 +248,7 @@ def all_gather(x: Any, axis_name: AxisName, *, axis: int = 0, tiled: bool = Fals
     (name,) = _names(axis_name)
 
     def one(leaf: Any) -> Any:
-        place = canonical_axis(axis, np.ndim(leaf) + (not tiled), "all_gather")
+        place = canonical_axis(axis, ndim_of(leaf) + (not tiled), "all_gather")
         out = all_gather_p.bind(leaf, axes=(name,), axis=place)
         return _merge(out, place) if tiled else out
 
@@ -257,13 +257,13 @@ def all_gather(x: Any, axis_name: AxisName, *, axis: int = 0, tiled: bool = Fals
 
 def _merge(x: Any, axis: int) -> Any:
     """Make axes `axis` and `axis + 1` one."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     return reshape(x, (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
 
 
 def _split(x: Any, axis: int, parts: int, function: str) -> Any:
     """Make axis `axis` two: `parts` and what is left."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     if shape[axis] % parts:
         raise ShapeError(
             f"{function}: the extent {shape[axis]} of axis {axis} is no multiple of the axis size "
@@ -294,7 +294,7 @@ def _all_gather_batch(ctx: Any, args: Any, dims: Any, *, axes: Any, axis: int) -
         moved = moveaxis(x, d, 0)
         return all_gather_p.bind(moved, axes=axes, axis=axis + 1), 0
     if d is None:
-        shape = np.shape(x)
+        shape = shape_of(x)
         others = [i + (i >= axis) for i in range(len(shape))]
         return broadcast_in_dim(x, (*shape[:axis], ctx.size, *shape[axis:]), others), None
     return moveaxis(x, d, axis), None
@@ -323,7 +323,7 @@ def psum_scatter(
     size = find_axis(name, "psum_scatter").size
 
     def one(leaf: Any) -> Any:
-        place = canonical_axis(scatter_dimension, np.ndim(leaf), "psum_scatter")
+        place = canonical_axis(scatter_dimension, ndim_of(leaf), "psum_scatter")
         if tiled:
             leaf = _split(leaf, place, size, "psum_scatter")
         return psum_scatter_p.bind(leaf, axes=(name,), axis=place)
@@ -394,8 +394,8 @@ def all_to_all(
     size = find_axis(name, "all_to_all").size
 
     def one(leaf: Any) -> Any:
-        split = canonical_axis(split_axis, np.ndim(leaf), "all_to_all")
-        concat = canonical_axis(concat_axis, np.ndim(leaf), "all_to_all")
+        split = canonical_axis(split_axis, ndim_of(leaf), "all_to_all")
+        concat = canonical_axis(concat_axis, ndim_of(leaf), "all_to_all")
         if not tiled:
             return all_to_all_p.bind(leaf, axes=(name,), split_axis=split, concat_axis=concat)
         leaf = _split(leaf, split, size, "all_to_all")
@@ -423,9 +423,7 @@ def _all_to_all_abstract(
     return x.update(shape=tuple(rest), weak_type=False)
 
 
-def _all_to_all_impl(
-    xp: Any, x: Any, *, axes: Any, split_axis: int, concat_axis: int
-) -> Any:
+def _all_to_all_impl(xp: Any, x: Any, *, axes: Any, split_axis: int, concat_axis: int) -> Any:
     communicator = _communicator(axes[0], "all_to_all")
     mine = [xp.take(s, communicator.rank, axis=split_axis) for s in communicator.all_gather(x)]
     return xp.stack(mine, concat_axis)
@@ -540,7 +538,7 @@ def _ppermute_batch(ctx: Any, args: Any, dims: Any, *, axes: Any, perm: Any) -> 
     taken = index_take(x, (sources,), (0,))
     if present.all():
         return taken, 0
-    mask = broadcast_in_dim(present, np.shape(x), (0,))
+    mask = broadcast_in_dim(present, shape_of(x), (0,))
     return select_n(mask, zeros(aval_of(x).strip_weak_type()), taken), 0
 
 

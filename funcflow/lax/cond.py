@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError, TreeStructureError
 from funcflow.core.evaluate import eval_buffers, eval_closed
@@ -25,19 +25,28 @@ cond_p = Primitive("cond", multiple_results=True)
 Branches = tuple[ClosedJaxpr, ...]
 
 
+_NO_OPERAND = object()
+
+
 def cond(
-    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any
+    pred: Any,
+    true_fun: Callable[..., Any],
+    false_fun: Callable[..., Any],
+    *operands: Any,
+    operand: Any = _NO_OPERAND,
 ) -> Any:
     """`true_fun(*operands)` if `pred` else `false_fun(*operands)`.
 
     Args:
-        pred: a scalar; numbers count as true unless they are zero.
-        true_fun, false_fun: functions of the operands whose results have the same tree
-            structure, shapes and dtypes.
+        pred: a boolean or real scalar; numbers count as true unless they are zero.
+        true_fun: a function of the operands.
+        false_fun: another one, whose result has the same tree structure, shapes and dtypes.
         operands: pytrees of arrays.
+        operand: the only operand, by keyword.
 
     Raises:
         ShapeError: `pred` is no scalar.
+        DtypeError: `pred` is complex.
         TreeStructureError: the branches' results differ in structure, shape or dtype.
 
     Example:
@@ -49,14 +58,24 @@ def cond(
             f"cond: the branches must be functions, got {true_fun!r} and {false_fun!r}",
             mend="cond(pred, true_fun, false_fun, *operands)",
         )
+    operands = _operands("cond", operands, operand)
     aval = _check_scalar("cond: pred", pred)
+    if dtypes.is_complex(aval.dtype):
+        raise DtypeError(
+            f"cond: pred must be a boolean or a real number, got {aval}", mend="pred != 0"
+        )
     if aval.dtype != np.dtype(bool):
         pred = ne(pred, np.zeros((), aval.dtype))
     index = convert_element_type(pred, np.dtype("int32"))
     return _bind("cond", index, (false_fun, true_fun), operands)
 
 
-def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+def switch(
+    index: Any,
+    branches: Sequence[Callable[..., Any]],
+    *operands: Any,
+    operand: Any = _NO_OPERAND,
+) -> Any:
     """`branches[index](*operands)`; the index is clamped to the range of branches.
 
     Args:
@@ -64,9 +83,10 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
         branches: functions of the operands whose results have the same tree structure, shapes
             and dtypes.
         operands: pytrees of arrays.
+        operand: the only operand, by keyword.
 
     Raises:
-        ArgumentError: there are no branches.
+        ArgumentError: there are no branches, or one is no function.
         DtypeError: the index is no integer.
         TreeStructureError: the branches' results differ in structure, shape or dtype.
 
@@ -77,6 +97,12 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     branches = tuple(branches)
     if not branches:
         raise ArgumentError("switch: no branches", mend="pass at least one function")
+    if not all(map(callable, branches)):
+        raise ArgumentError(
+            f"switch: the branches must be functions, got {branches!r}",
+            mend="switch(index, [f, g, h], *operands)",
+        )
+    operands = _operands("switch", operands, operand)
     aval = _check_scalar("switch: index", index)
     if not dtypes.is_integer(aval.dtype):
         raise DtypeError(
@@ -87,6 +113,17 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     index = convert_element_type(index, np.dtype("int32"))
     index = clamp(np.int32(0), index, np.int32(len(branches) - 1))
     return _bind("switch", index, branches, operands)
+
+
+def _operands(function: str, operands: tuple[Any, ...], operand: Any) -> tuple[Any, ...]:
+    if operand is _NO_OPERAND:
+        return operands
+    if operands:
+        raise ArgumentError(
+            f"{function}: {len(operands)} operands and operand= are given",
+            mend="pass all operands by position",
+        )
+    return (operand,)
 
 
 def _check_scalar(what: str, x: Any) -> ShapedArray:
@@ -117,9 +154,7 @@ def _check_same_results(
     function: str, first: FlatFunction, a: ClosedJaxpr, other: FlatFunction, b: ClosedJaxpr
 ) -> None:
     names = f"{function}: the results of {name_of(first.function)} and {name_of(other.function)}"
-    trees = [
-        flat.out_tree.unflatten(closed.out_avals) for flat, closed in ((first, a), (other, b))
-    ]
+    trees = [flat.out_tree.unflatten(closed.out_avals) for flat, closed in ((first, a), (other, b))]
     if first.out_tree != other.out_tree:
         raise TreeStructureError(
             f"{names} differ in structure {structure_difference(*trees)}",
@@ -206,13 +241,11 @@ def _batch_by_selection(
     index = ctx.to_front(index, index_dim)
     operands = [ctx.to_front(x, d) for x, d in zip(operands, dims, strict=True)]
     batched = [True] * len(operands)
-    results = [
-        eval_closed(ctx.jaxpr(branch, batched, True)[0], *operands) for branch in branches
-    ]
+    results = [eval_closed(ctx.jaxpr(branch, batched, True)[0], *operands) for branch in branches]
     outs = []
     for choices in zip(*results, strict=True):
-        which = expand_dims(index, range(1, np.ndim(choices[0])))
-        outs.append(select_n(broadcast_to(which, np.shape(choices[0])), *choices))
+        which = expand_dims(index, range(1, ndim_of(choices[0])))
+        outs.append(select_n(broadcast_to(which, shape_of(choices[0])), *choices))
     return outs, [0] * len(outs)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.core.primitive import Primitive
@@ -27,9 +27,10 @@ from funcflow.lax.convolution_shapes import (
     permuted,
     unpermuted,
 )
-from funcflow.lax.dot import (
+from funcflow.lax.dot import bilinear_jvp
+from funcflow.lax.forms import check_same_dtypes
+from funcflow.lax.precision import (
     PrecisionLike,
-    bilinear_jvp,
     canonical_precision,
     canonical_preference,
     from_working_dtype,
@@ -37,7 +38,6 @@ from funcflow.lax.dot import (
     promoted_pair,
     working_dtype,
 )
-from funcflow.lax.forms import check_same_dtypes
 from funcflow.lax.shape import moveaxis, reshape, zeros
 from funcflow.lax.slicing import rev
 
@@ -99,9 +99,9 @@ def conv_general_dilated(
         ... ).shape
         (2, 4, 4, 16)
     """
-    numbers = conv_dimension_numbers(np.shape(lhs), np.shape(rhs), dimension_numbers)
-    spatial = permuted(np.shape(lhs), numbers.lhs_spec)[2:]
-    window = permuted(np.shape(rhs), numbers.rhs_spec)[2:]
+    numbers = conv_dimension_numbers(shape_of(lhs), shape_of(rhs), dimension_numbers)
+    spatial = permuted(shape_of(lhs), numbers.lhs_spec)[2:]
+    window = permuted(shape_of(rhs), numbers.rhs_spec)[2:]
     strides = _factors("window_strides", window_strides, len(spatial))
     lhs_dilation = _factors("lhs_dilation", lhs_dilation, len(spatial))
     rhs_dilation = _factors("rhs_dilation", rhs_dilation, len(spatial))
@@ -123,7 +123,7 @@ def conv_general_dilated(
         padding=tuple((int(low), int(high)) for low, high in padding),
         lhs_dilation=lhs_dilation,
         rhs_dilation=rhs_dilation,
-        dimension_numbers=tuple(numbers),
+        dimension_numbers=numbers,
         feature_group_count=int(feature_group_count),
         batch_group_count=int(batch_group_count),
         precision=canonical_precision(precision, "conv_general_dilated"),
@@ -152,7 +152,7 @@ def _abstract(
     padding: Pads,
     lhs_dilation: Axes,
     rhs_dilation: Axes,
-    dimension_numbers: tuple[Axes, Axes, Axes],
+    dimension_numbers: ConvDimensionNumbers,
     feature_group_count: int,
     batch_group_count: int,
     precision: Any,
@@ -270,7 +270,7 @@ def _transpose_lhs(
     padding: Pads,
     lhs_dilation: Axes,
     rhs_dilation: Axes,
-    dimension_numbers: tuple[Axes, Axes, Axes],
+    dimension_numbers: ConvDimensionNumbers,
     feature_group_count: int,
     batch_group_count: int,
     precision: Any,
@@ -288,8 +288,8 @@ def _transpose_lhs(
         kernels = _merge_axis(kernels, rhs_spec[0], _after(rhs_spec[1], rhs_spec[0]))
     kernel_spec = (rhs_spec[1], rhs_spec[0], *rhs_spec[2:])
     spatial = permuted(lhs.shape, lhs_spec)[2:]
-    window = list(map(dilated, permuted(np.shape(rhs), rhs_spec)[2:], rhs_dilation))
-    places = list(map(dilated, permuted(np.shape(ct), out_spec)[2:], window_strides))
+    window = list(map(dilated, permuted(shape_of(rhs), rhs_spec)[2:], rhs_dilation))
+    places = list(map(dilated, permuted(shape_of(ct), out_spec)[2:], window_strides))
     pads = [
         (k - 1 - low, (size - 1) * dilation + k - t - (k - 1 - low))
         for k, t, size, dilation, (low, _) in zip(
@@ -322,7 +322,7 @@ def _transpose_rhs(
     padding: Pads,
     lhs_dilation: Axes,
     rhs_dilation: Axes,
-    dimension_numbers: tuple[Axes, Axes, Axes],
+    dimension_numbers: ConvDimensionNumbers,
     feature_group_count: int,
     batch_group_count: int,
     precision: Any,
@@ -333,9 +333,9 @@ def _transpose_rhs(
     Batch and features change places, and so do strides and dilations of the window.
     """
     lhs_spec, rhs_spec, out_spec = dimension_numbers
-    spatial = list(map(dilated, permuted(np.shape(lhs), lhs_spec)[2:], lhs_dilation))
+    spatial = list(map(dilated, permuted(shape_of(lhs), lhs_spec)[2:], lhs_dilation))
     window = list(map(dilated, permuted(rhs.shape, rhs_spec)[2:], rhs_dilation))
-    places = list(map(dilated, permuted(np.shape(ct), out_spec)[2:], window_strides))
+    places = list(map(dilated, permuted(shape_of(ct), out_spec)[2:], window_strides))
     pads = [
         (low, k + t - 1 - size - low)
         for k, t, size, (low, _) in zip(window, places, spatial, padding, strict=True)
@@ -360,7 +360,7 @@ def _transpose_rhs(
 
 def _split_axis(x: Any, axis: int, groups: int) -> Any:
     """Cut an axis into groups: two axes, groups first."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     return reshape(x, (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :]))
 
 
@@ -368,7 +368,7 @@ def _merge_axis(x: Any, source: int, target: int) -> Any:
     """Move axis `source` in front of axis `target` and merge the two."""
     x = moveaxis(x, source, target - (source < target))
     target -= source < target
-    shape = np.shape(x)
+    shape = shape_of(x)
     return reshape(x, (*shape[:target], shape[target] * shape[target + 1], *shape[target + 2 :]))
 
 
@@ -377,11 +377,13 @@ def _batch(ctx: Any, args: Any, dims: Any, **params: Any) -> Any:
     (lhs, rhs), (lhs_dim, rhs_dim) = args, dims
     lhs_spec, rhs_spec, out_spec = params["dimension_numbers"]
     feature_groups, batch_groups = params["feature_group_count"], params["batch_group_count"]
-    groups = feature_groups * batch_groups
+    groups, size = feature_groups * batch_groups, ctx.size
+    lhs_mapped, rhs_mapped = (d is not None for d in dims)
+    if not size:
+        return zeros(_no_examples(args, dims, params)), 0
 
-    if lhs_dim is not None and rhs_dim is not None:
+    if lhs_mapped and rhs_mapped:
         # each example is a group (of groups)
-        size = np.shape(lhs)[lhs_dim]
         if batch_groups > 1:
             lhs = _merge_axis(lhs, lhs_dim, _after(lhs_spec[0], lhs_dim))
             params["batch_group_count"] = batch_groups * size
@@ -392,22 +394,30 @@ def _batch(ctx: Any, args: Any, dims: Any, **params: Any) -> Any:
         out = conv_general_dilated_p.bind(lhs, rhs, **params)
         return _split_axis(out, out_spec[1], size), out_spec[1]
 
-    if rhs_dim is None:
+    if lhs_mapped:
         # more images: in front of the batch, or of each group's part of it
-        size, axis = np.shape(lhs)[lhs_dim], lhs_spec[0]
-        lhs = _merge_into_groups(lhs, lhs_dim, axis, batch_groups)
+        lhs = _merge_into_groups(lhs, lhs_dim, lhs_spec[0], batch_groups)
         out = conv_general_dilated_p.bind(lhs, rhs, **params)
         return _split_axis(out, out_spec[0], size), out_spec[0]
 
     # more output features, of the one group or of each
-    size, axis = np.shape(rhs)[rhs_dim], rhs_spec[0]
-    rhs = _merge_into_groups(rhs, rhs_dim, axis, groups)
+    rhs = _merge_into_groups(rhs, rhs_dim, rhs_spec[0], groups)
     out = conv_general_dilated_p.bind(lhs, rhs, **params)
     channel = out_spec[1]
     if groups == 1:
         return _split_axis(out, channel, size), channel
     out = _split_axis(_split_axis(out, channel, groups), channel + 1, size)
     return _merge_axis(out, channel, channel + 2), channel
+
+
+def _no_examples(args: Any, dims: Any, params: dict[str, Any]) -> ShapedArray:
+    """The type of the result of mapping over an axis of extent 0: there can be no 0 groups."""
+    lhs, rhs = (
+        aval.update(shape=tuple(n for i, n in enumerate(aval.shape) if i != d))
+        for aval, d in zip(map(aval_of, args), dims, strict=True)
+    )
+    example = _abstract(lhs, rhs, **params)
+    return example.update(shape=(0, *example.shape))
 
 
 def _after(axis: int, dim: int) -> int:

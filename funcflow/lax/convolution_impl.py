@@ -269,7 +269,7 @@ def _by_shifts(xp: Any, x: Any, w: Any, out: Any, axes: list[Axis]) -> None:
             total = out[:, part, o]
             total[...] = 0
             product = xp.empty_like(total)
-            for f, offset in itertools.product(range(features), _indices(w.shape[3:])):
+            for f, *offset in _indices((features, *w.shape[3:])):
                 shifted = _at(x[:, part, f], axes, offset, places)
                 element = w[(slice(None), o, f, *offset)][spread]
                 xp.multiply(shifted, element, out=product)

@@ -70,7 +70,7 @@ def conv_dimension_numbers(
         )
     if dimension_numbers is None:
         return ConvDimensionNumbers(*[tuple(range(ndim))] * 3)
-    specs = tuple(dimension_numbers)
+    specs: tuple[Any, ...] = tuple(dimension_numbers)
     if len(specs) != 3:
         raise ArgumentError(
             f"convolution: dimension_numbers must have three parts, got {dimension_numbers!r}",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.errors import ShapeError
 from funcflow.lax.convolution import conv_general_dilated
 from funcflow.lax.convolution_shapes import (
@@ -19,7 +19,8 @@ from funcflow.lax.convolution_shapes import (
     transpose_pads,
     unpermuted,
 )
-from funcflow.lax.dot import PrecisionLike, dot_general
+from funcflow.lax.dot import dot_general
+from funcflow.lax.precision import PrecisionLike
 from funcflow.lax.shape import transpose
 from funcflow.lax.slicing import rev
 
@@ -107,14 +108,14 @@ def conv_transpose(
         >>> ff.lax.conv_transpose(fnp.ones((1, 4, 2)), fnp.ones((3, 2, 5)), (2,), "SAME").shape
         (1, 8, 5)
     """
-    ndim = np.ndim(lhs)
+    ndim = ndim_of(lhs)
     if dimension_numbers is None:
         spatial = tuple(range(1, ndim - 1))
         images = (0, ndim - 1, *spatial)
         kernels = (ndim - 1, ndim - 2, *range(ndim - 2))
         dimension_numbers = ConvDimensionNumbers(images, kernels, images)
-    numbers = conv_dimension_numbers(np.shape(lhs), np.shape(rhs), dimension_numbers)
-    window = permuted(np.shape(rhs), numbers.rhs_spec)[2:]
+    numbers = conv_dimension_numbers(shape_of(lhs), shape_of(rhs), dimension_numbers)
+    window = permuted(shape_of(rhs), numbers.rhs_spec)[2:]
     steps = [1] * len(window) if rhs_dilation is None else rhs_dilation
     extents = list(map(dilated, window, steps))
     if isinstance(padding, str):
@@ -176,8 +177,8 @@ def conv_general_dilated_patches(
     filter_shape = tuple(map(int, filter_shape))
     size = math.prod(filter_shape)
     ndim = 2 + len(filter_shape)
-    numbers = conv_dimension_numbers(np.shape(lhs), (1,) * ndim, dimension_numbers)
-    features = np.shape(lhs)[numbers.lhs_spec[1]]
+    numbers = conv_dimension_numbers(shape_of(lhs), (1,) * ndim, dimension_numbers)
+    features = shape_of(lhs)[numbers.lhs_spec[1]]
     # one kernel for each element of the window, for each feature; in the layout (O, I, *window)
     picks = np.tile(np.eye(size, dtype=aval_of(lhs).dtype), (features, 1))
     kernels = picks.reshape(features * size, 1, *filter_shape)
@@ -230,11 +231,11 @@ def conv_general_dilated_local(
     patches = conv_general_dilated_patches(
         lhs, filter_shape, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers
     )
-    numbers = conv_dimension_numbers(np.shape(lhs), np.shape(rhs), dimension_numbers)
+    numbers = conv_dimension_numbers(shape_of(lhs), shape_of(rhs), dimension_numbers)
     _, features, *places = numbers.out_spec
     _, elements, *kernel_places = numbers.rhs_spec
-    expected = permuted(np.shape(patches), (features, *places))
-    given = permuted(np.shape(rhs), (elements, *kernel_places))
+    expected = permuted(shape_of(patches), (features, *places))
+    given = permuted(shape_of(rhs), (elements, *kernel_places))
     if given != expected:
         raise ShapeError(
             f"conv_general_dilated_local: the kernels have (elements, *places) {given}, the "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import SCALARS, aval_of
+from funcflow.core.array import SCALARS, aval_of, ndim_of, shape_of
 from funcflow.core.aval import Shape, ShapedArray
 from funcflow.core.errors import DtypeError, FuncflowError, ShapeError
 from funcflow.core.primitive import Primitive
@@ -23,7 +23,7 @@ from funcflow.lax.shape import broadcast_in_dim_p
 
 def canonical_shape(shape: Any, function: str) -> Shape:
     """`shape` as a tuple of integers, none negative; one integer stands for one axis."""
-    extents = shape if isinstance(shape, tuple | list) or np.ndim(shape) else (shape,)
+    extents = shape if isinstance(shape, tuple | list) or ndim_of(shape) else (shape,)
     try:
         canonical = tuple(map(operator.index, extents))
     except FuncflowError:  # a traced extent says itself what is wrong
@@ -120,9 +120,9 @@ def full(shape: Sequence[int], fill_value: Any, dtype: Any = None) -> Any:
         Array([7., 7.], dtype=float32)
     """
     shape = canonical_shape(shape, "full")
-    if np.ndim(fill_value):
+    if ndim_of(fill_value):
         raise ShapeError(
-            f"full: fill_value must be a scalar, got an array of shape {np.shape(fill_value)}",
+            f"full: fill_value must be a scalar, got an array of shape {shape_of(fill_value)}",
             mend="use broadcast_in_dim to repeat an array",
         )
     if dtype is not None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import NONLINEAR, Absent, Rule, define
@@ -67,7 +67,7 @@ def _cumulative(
 
 
 def _bind(primitive: Primitive, operand: Any, axis: int, reverse: bool) -> Any:
-    axis = canonical_axis(axis, np.ndim(operand), primitive.name)
+    axis = canonical_axis(axis, ndim_of(operand), primitive.name)
     return primitive.bind(operand, axis=axis, reverse=bool(reverse))
 
 

@@ -2,21 +2,27 @@
 
 import math
 from collections.abc import Sequence
-from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from funcflow.core import dtypes
-from funcflow.core.array import aval_of
+from funcflow.core.array import ndim_of, shape_of
 from funcflow.core.aval import Shape, ShapedArray, Zero, is_undefined
-from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
+from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import define
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.forms import add_p, same_dtype
 from funcflow.lax.linear import canonical_axes
+from funcflow.lax.precision import (
+    PrecisionLike,
+    canonical_precision,
+    canonical_preference,
+    from_working_dtype,
+    product_dtype,
+    working_dtype,
+)
 from funcflow.lax.shape import transpose
 
 Axes: TypeAlias = tuple[int, ...]
@@ -24,87 +30,6 @@ DotDimensionNumbers: TypeAlias = tuple[
     tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]
 ]
 Numbers: TypeAlias = tuple[tuple[Axes, Axes], tuple[Axes, Axes]]
-
-# --- precision ------------------------------------------------------------------------------
-
-
-class Precision(Enum):
-    """How exactly a backend multiplies floating-point numbers.
-
-    The CPU multiplies in the operands' own precision whatever is asked for; a GPU may use its
-    shorter formats for `DEFAULT` and `HIGH`.
-    """
-
-    DEFAULT = 0
-    HIGH = 1
-    HIGHEST = 2
-
-    def __str__(self) -> str:
-        return self.name
-
-
-PrecisionLike: TypeAlias = str | Precision | tuple[str, str] | tuple[Precision, Precision] | None
-
-_PRECISION_NAMES = {
-    "default": Precision.DEFAULT,
-    "fastest": Precision.DEFAULT,
-    "bfloat16": Precision.DEFAULT,
-    "high": Precision.HIGH,
-    "bfloat16_3x": Precision.HIGH,
-    "tensorfloat32": Precision.HIGH,
-    "highest": Precision.HIGHEST,
-    "float32": Precision.HIGHEST,
-}
-
-
-def canonical_precision(precision: Any, function: str) -> tuple[Precision, Precision] | None:
-    """`precision` as one `Precision` for each operand, or None for the backend's own choice."""
-    if precision is None:
-        return None
-    pair = tuple(precision) if isinstance(precision, tuple | list) else (precision, precision)
-    found = [p if isinstance(p, Precision) else _PRECISION_NAMES.get(p) for p in pair]
-    if len(found) != 2 or None in found:
-        raise ArgumentError(
-            f"{function}: {precision!r} is no precision",
-            mend=f"pass None, a lax.Precision, one of {', '.join(_PRECISION_NAMES)}, or a pair",
-        )
-    return found[0], found[1]  # type: ignore[return-value]
-
-
-# --- dtypes ---------------------------------------------------------------------------------
-
-# The kinds of dtype, from narrow to wide.
-_WIDTH = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
-_EXACT_FLOAT = np.dtype("float64")
-
-
-def product_dtype(
-    function: str, lhs: np.dtype[Any], rhs: np.dtype[Any], preferred: np.dtype[Any] | None
-) -> np.dtype[Any]:
-    """The dtype of a sum of products: the operands' promoted, unless another one is preferred.
-
-    Raises:
-        DtypeError: the preferred dtype is of a narrower kind, or a shorter integer.
-    """
-    dtype = lhs if lhs == rhs else dtypes.promote((lhs, False), (rhs, False))[0]
-    if preferred is None:
-        return dtype
-    width, wanted = _WIDTH[dtypes.kind(dtype)], _WIDTH[dtypes.kind(preferred)]
-    shorter = dtypes.is_integer(preferred) and preferred.itemsize < dtype.itemsize
-    if wanted < width or (wanted == width and shorter):
-        raise DtypeError(
-            f"{function}: preferred_element_type={preferred.name} cannot hold products of "
-            f"{lhs.name} and {rhs.name}",
-            mend=f"prefer {dtype.name} or a wider dtype, and convert the result",
-        )
-    return preferred
-
-
-def promoted_pair(x: Any, y: Any) -> tuple[Any, Any]:
-    """Two arrays in their promoted dtype."""
-    dtype, _ = dtypes.promote((aval_of(x).dtype, False), (aval_of(y).dtype, False))
-    return convert_element_type(x, dtype), convert_element_type(y, dtype)
-
 
 # --- dot_general ----------------------------------------------------------------------------
 
@@ -147,15 +72,10 @@ def dot_general(
     return dot_general_p.bind(
         lhs,
         rhs,
-        dimension_numbers=_canonical_numbers(np.ndim(lhs), np.ndim(rhs), dimension_numbers),
+        dimension_numbers=_canonical_numbers(ndim_of(lhs), ndim_of(rhs), dimension_numbers),
         precision=canonical_precision(precision, "dot_general"),
         preferred_element_type=canonical_preference(preferred_element_type),
     )
-
-
-def canonical_preference(dtype: Any) -> np.dtype[Any] | None:
-    """`preferred_element_type` as a dtype, or None."""
-    return None if dtype is None else dtypes.as_dtype(dtype)
 
 
 def _canonical_numbers(lhs_ndim: int, rhs_ndim: int, numbers: DotDimensionNumbers) -> Numbers:
@@ -272,32 +192,6 @@ def _dot_general_impl(
     return from_working_dtype(out.reshape(plan.out_shape), dtype)
 
 
-def working_dtype(
-    dtype: np.dtype[Any], lhs: np.dtype[Any], rhs: np.dtype[Any], depth: int
-) -> np.dtype[Any]:
-    """The dtype to multiply matrices in when sums of `depth` products are to have `dtype`.
-
-    The half types are summed in float32. BLAS has no integer products, but float64 holds integers
-    exactly up to 2**53, and sums of products of short integers stay below that.
-    """
-    if dtypes.is_integer(dtype):
-        bits = 8 * (lhs.itemsize + rhs.itemsize) + depth.bit_length()
-        return _EXACT_FLOAT if bits <= 53 else dtype
-    if not dtypes.is_inexact(dtype):
-        return dtype
-    if lhs == rhs == dtype and dtype.itemsize > 2:
-        return dtype
-    sums = np.dtype("float32") if dtype.itemsize == 2 else dtype
-    return dtypes.promote((sums, False), (lhs, False), (rhs, False))[0]
-
-
-def from_working_dtype(out: Any, dtype: np.dtype[Any]) -> Any:
-    """Sums of products in the dtype promised; integers wrap."""
-    if dtypes.is_integer(dtype) and out.dtype == _EXACT_FLOAT:
-        out = out.astype(np.int64)
-    return out.astype(dtype, copy=False)
-
-
 def bilinear_jvp(primitive: Primitive) -> Any:
     """The forward rule of an operation that is linear in each of its two arguments."""
 
@@ -334,7 +228,7 @@ def _dot_general_transpose(
         dimension_numbers if linear is lhs else [pair[::-1] for pair in dimension_numbers]
     )
     our_free = free_axes(linear.aval.ndim, ours, our_batch)
-    their_free = free_axes(np.ndim(other), theirs, their_batch)
+    their_free = free_axes(ndim_of(other), theirs, their_batch)
     batch = tuple(range(len(our_batch)))
     # the cotangent's axes: batch, free axes of lhs, free axes of rhs
     first, second = (our_free, their_free) if linear is lhs else (their_free, our_free)
@@ -365,8 +259,8 @@ def _dot_general_batch(
     (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = dimension_numbers
     lhs_contract, lhs_batch = _make_room(lhs_dim, lhs_contract), _make_room(lhs_dim, lhs_batch)
     rhs_contract, rhs_batch = _make_room(rhs_dim, rhs_contract), _make_room(rhs_dim, rhs_batch)
-    lhs_free = free_axes(np.ndim(lhs), lhs_contract, lhs_batch)
-    rhs_free = free_axes(np.ndim(rhs), rhs_contract, rhs_batch)
+    lhs_free = free_axes(ndim_of(lhs), lhs_contract, lhs_batch)
+    rhs_free = free_axes(ndim_of(rhs), rhs_contract, rhs_batch)
     if lhs_dim is not None and rhs_dim is not None:
         lhs_batch, rhs_batch = (lhs_dim, *lhs_batch), (rhs_dim, *rhs_batch)
         out_dim = 0
@@ -423,7 +317,7 @@ def dot(
         Array([3., 3.], dtype=float32)
     """
     if dimension_numbers is None:
-        shape, other = np.shape(lhs), np.shape(rhs)
+        shape, other = shape_of(lhs), shape_of(rhs)
         if len(shape) not in (1, 2) or len(other) not in (1, 2) or shape[-1] != other[0]:
             raise ShapeError(
                 f"dot: takes vectors and matrices of shapes (k,) or (m, k) and (k,) or (k, n), "
@@ -442,11 +336,11 @@ def batch_matmul(lhs: Any, rhs: Any, precision: PrecisionLike = None) -> Any:
     Raises:
         ShapeError: the shapes are not as above.
     """
-    ndim = np.ndim(lhs)
-    if ndim < 2 or np.ndim(rhs) != ndim:
+    ndim = ndim_of(lhs)
+    if ndim < 2 or ndim_of(rhs) != ndim:
         raise ShapeError(
-            f"batch_matmul: takes stacks of matrices of one rank, got shapes {np.shape(lhs)} and "
-            f"{np.shape(rhs)}",
+            f"batch_matmul: takes stacks of matrices of one rank, got shapes {shape_of(lhs)} and "
+            f"{shape_of(rhs)}",
             mend="give both operands the same leading axes",
         )
     batch = tuple(range(ndim - 2))

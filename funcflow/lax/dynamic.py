@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes, rules
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import Shape, ShapedArray, Zero, is_undefined
 from funcflow.core.errors import DtypeError, ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import define
-from funcflow.lax.addressing import (
+from funcflow.lax.casting import convert_element_type
+from funcflow.lax.comparison import lt, select
+from funcflow.lax.dimension_numbers import (
     GatherDimensionNumbers,
     GatherScatterMode,
     ScatterDimensionNumbers,
 )
-from funcflow.lax.casting import convert_element_type
-from funcflow.lax.comparison import lt, select
 from funcflow.lax.forms import add, check_same_dtypes, same_dtype
 from funcflow.lax.indexing import gather_p
 from funcflow.lax.joining import stack, unstack
@@ -125,7 +125,7 @@ def dynamic_slice(
         >>> ff.lax.dynamic_slice(fnp.arange(5), (4,), (2,))
         Array([3, 4], dtype=int32)
     """
-    shape = np.shape(operand)
+    shape = shape_of(operand)
     starts = _canonical_starts("dynamic_slice", start_indices, shape, allow_negative_indices)
     return dynamic_slice_p.bind(
         operand, *starts, slice_sizes=tuple(map(operator.index, slice_sizes))
@@ -211,7 +211,7 @@ def dynamic_slice_in_dim(
         >>> ff.lax.dynamic_slice_in_dim(fnp.arange(5), -3, 2)
         Array([2, 3], dtype=int32)
     """
-    shape = np.shape(operand)
+    shape = shape_of(operand)
     axis = canonical_axis(axis, len(shape), "dynamic_slice_in_dim")
     starts: list[Any] = [0] * len(shape)
     sizes = list(shape)
@@ -270,7 +270,7 @@ def dynamic_update_slice(
         >>> ff.lax.dynamic_update_slice(fnp.zeros(4), fnp.ones(2), (1,))
         Array([0., 1., 1., 0.], dtype=float32)
     """
-    shape = np.shape(operand)
+    shape = shape_of(operand)
     starts = _canonical_starts("dynamic_update_slice", start_indices, shape, allow_negative_indices)
     operand, update = same_dtype(operand, update)
     return dynamic_update_slice_p.bind(operand, update, *starts)
@@ -343,7 +343,7 @@ def dynamic_update_slice_in_dim(
     allow_negative_indices: bool = True,
 ) -> Any:
     """The operand with a slice along one axis, which starts at a computed place, replaced."""
-    ndim = np.ndim(operand)
+    ndim = ndim_of(operand)
     axis = canonical_axis(axis, ndim, "dynamic_update_slice_in_dim")
     starts: list[Any] = [0] * ndim
     starts[axis] = start_index
@@ -369,10 +369,10 @@ def dynamic_update_index_in_dim(
         Array([[0., 0.],
                [1., 1.]], dtype=float32)
     """
-    ndim = np.ndim(operand)
+    ndim = ndim_of(operand)
     axis = canonical_axis(axis, ndim, "dynamic_update_index_in_dim")
     operand, update = same_dtype(operand, update)
-    if np.ndim(update) != ndim:
+    if ndim_of(update) != ndim:
         update = expand_dims(update, (axis,))
     return dynamic_update_slice_in_dim(
         operand, update, index, axis, allow_negative_indices=allow_negative_indices

@@ -72,7 +72,11 @@ _BLOCK = 1 << 12
 
 
 def erf_inv(xp: Any, x: Any) -> Any:
-    """The inverse error function of a float32 or float64 buffer; NaN outside of [-1, 1]."""
+    """The inverse error function of a float32 or float64 buffer; NaN outside of [-1, 1].
+
+    Relative errors are about 1e-7 and 1e-15; near -1 and 1, where `1 - x^2` is rounded, they grow
+    to 4e-6 and 2e-11.
+    """
     out = xp.empty(x.shape, x.dtype)
     flat, flat_out = x.reshape(-1), out.reshape(-1)
     for start in range(0, x.size, _BLOCK):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import SCALARS, Array, aval_of
+from funcflow.core.array import SCALARS, Array, aval_of, ndim_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import DtypeError
 from funcflow.core.primitive import Primitive
@@ -69,14 +69,22 @@ def same_dtype(*args: Any) -> tuple[Any, ...]:
         elif dtype is None:
             aval = aval_of(x)
             dtype, weak = aval.dtype, aval.weak_type
-    if not scalars or dtype is None:
+    if not scalars:
         return args
+    if dtype is None:
+        widest = max(map(type, args), key=SCALARS.index)
+        return tuple(map(widest, args))
     return tuple(_scalar(x, dtype, weak) if type(x) in SCALARS else x for x in args)
 
 
+_SCALAR_OF_KIND = {"i": int, "f": float, "c": complex}
+
+
 def _scalar(x: Any, dtype: np.dtype[Any], weak: bool) -> Any:
-    if weak and dtypes.scalar_dtype(type(x)) == dtype:
-        return x
+    if weak:  # a Python scalar of the right kind keeps the result weak
+        scalar_type = _SCALAR_OF_KIND.get(dtype.kind, bool)
+        if dtypes.scalar_dtype(scalar_type) == dtype:
+            return scalar_type(x)
     return np.asarray(x, dtype)
 
 
@@ -158,11 +166,11 @@ def elementwise_batch(primitive: Primitive) -> Rule:
 
     def rule(ctx: Any, args: Sequence[Any], dims: Sequence[int | None], **params: Any) -> Any:
         mapped = {
-            (d, np.ndim(x)) for x, d in zip(args, dims, strict=True) if d is not None or np.ndim(x)
+            (d, ndim_of(x)) for x, d in zip(args, dims, strict=True) if d is not None or ndim_of(x)
         }
         if len(mapped) == 1:  # all at the same place and of the same rank, or scalars
             return primitive.bind(*args, **params), mapped.pop()[0]
-        ndim = max(np.ndim(x) - (d is not None) for x, d in zip(args, dims, strict=True))
+        ndim = max(ndim_of(x) - (d is not None) for x, d in zip(args, dims, strict=True))
         aligned = [align(x, d, ndim) for x, d in zip(args, dims, strict=True)]
         return primitive.bind(*aligned, **params), 0
 
@@ -174,7 +182,7 @@ def align(x: Any, d: int | None, ndim: int) -> Any:
     if d is None:
         return x
     x = moveaxis(x, d, 0)
-    missing = ndim + 1 - np.ndim(x)
+    missing = ndim + 1 - ndim_of(x)
     return reshape(x, (x.shape[0], *[1] * missing, *x.shape[1:])) if missing else x
 
 

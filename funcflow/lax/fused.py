@@ -62,9 +62,9 @@ def _fused_double(xp: Any, a: Any, b: Any, b_halves: Any, c: Any) -> Any:
     error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
     total = product + c
     added = total - product
-    error += (product - (total - added)) + (c - added)
-    error += total
-    return xp.where(xp.isfinite(error), error, total)
+    error = error + ((product - (total - added)) + (c - added))
+    corrected = total + error
+    return xp.where(xp.isfinite(corrected), corrected, total)
 
 
 def _halves(x: Any) -> tuple[Any, Any]:

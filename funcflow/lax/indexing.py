@@ -1,42 +1,37 @@
-"""`gather`, and `scatter_add`, its transpose; what all scatters have in common.
+"""`gather`, and `scatter_add`, its transpose.
 
 The mapped axis of a `vmap` becomes a batching axis of the dimension numbers, so a mapped gather
 is one gather and a mapped scatter is one scatter.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import aval_of
+from funcflow.core.array import ndim_of, shape_of
 from funcflow.core.aval import Shape, ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import define
-from funcflow.lax.addressing import (
+from funcflow.lax.addressing import check_indices, gather_windows, window_sizes
+from funcflow.lax.arithmetic import rem
+from funcflow.lax.comparison import lt, select
+from funcflow.lax.dimension_numbers import (
     GatherDimensionNumbers,
     GatherScatterMode,
     ScatterDimensionNumbers,
     canonical_dims,
-    check_indices,
-    gather_windows,
-    scatter_windows,
     to_gather,
     to_scatter,
-    window_sizes,
 )
-from funcflow.lax.arithmetic import rem
-from funcflow.lax.comparison import lt, select
-from funcflow.lax.forms import add, check_same_dtypes, same_dtype
+from funcflow.lax.forms import add
 from funcflow.lax.joining import stack
 from funcflow.lax.linear import canonical_axes
+from funcflow.lax.scatter_forms import Mode, accumulate, bind_scatter, scatter_rules, shifted
 from funcflow.lax.shape import moveaxis, zeros
 from funcflow.lax.slicing import jointly_linear_jvp
-
-Dims = tuple[int, ...]
-Mode = str | GatherScatterMode | None
 
 # --- gather ---------------------------------------------------------------------------------
 
@@ -103,9 +98,9 @@ def _canonical_fill(value: Any) -> Any:
     """A fill value as a Python scalar; NaN, the default, is None: NaNs do not equal themselves."""
     if value is None:
         return None
-    if np.ndim(value):
+    if ndim_of(value):
         raise ArgumentError(
-            f"gather: fill_value must be a scalar, got an array of shape {np.shape(value)}"
+            f"gather: fill_value must be a scalar, got an array of shape {shape_of(value)}"
         )
     value = np.asarray(value).item()
     return None if value != value else value
@@ -200,22 +195,22 @@ def _gather_batch(
 ) -> Any:
     (x, indices), (d, e) = args, dims
     offset, collapsed, index_map, x_batching, indices_batching = dimension_numbers
-    offset = _shifted(offset)
+    offset = shifted(offset)
     if d is None:  # more index vectors into the same operand
         indices = moveaxis(indices, e, 0)  # type: ignore[arg-type]
-        indices_batching = _shifted(indices_batching)
+        indices_batching = shifted(indices_batching)
         unique_indices = indices_are_sorted = False
     else:
         x = moveaxis(x, d, 0)
-        collapsed, index_map = _shifted(collapsed), _shifted(index_map)
-        x_batching = _shifted(x_batching)
+        collapsed, index_map = shifted(collapsed), shifted(index_map)
+        x_batching = shifted(x_batching)
         if e is None:  # windows that span the new axis
             offset = (0, *offset)
             slice_sizes = (ctx.size, *slice_sizes)
         else:  # index vectors of their own for each lane
             indices = moveaxis(indices, e, 0)
             x_batching = (0, *x_batching)
-            indices_batching = (0, *_shifted(indices_batching))
+            indices_batching = (0, *shifted(indices_batching))
             slice_sizes = (1, *slice_sizes)
     out = gather_p.bind(
         x,
@@ -229,11 +224,6 @@ def _gather_batch(
         **params,
     )
     return out, 0
-
-
-def _shifted(axes: Dims) -> Dims:
-    """Axes of an array that has got a new axis in front."""
-    return tuple(axis + 1 for axis in axes)
 
 
 define(
@@ -262,7 +252,7 @@ def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
         >>> ff.lax.index_take(fnp.arange(6), [fnp.array([-1, 2])], (0,))
         Array([5, 2], dtype=int32)
     """
-    shape = np.shape(src)
+    shape = shape_of(src)
     axes = canonical_axes(axes, len(shape), "index_take")
     indices = stack(idxs, 1)
     extents = np.asarray([shape[axis] for axis in axes], indices.dtype)
@@ -275,121 +265,6 @@ def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
         start_index_map=axes,
     )
     return gather(src, indices, dims, sizes)
-
-
-# --- what scatters share --------------------------------------------------------------------
-
-
-def scatter_rules(
-    primitive: Primitive, combine: Callable[[Any, Any, Any, Any, bool], None]
-) -> dict[str, Callable[..., Any]]:
-    """The rules `abstract`, `impl` and `batch` of a scatter.
-
-    Args:
-        primitive: the scatter.
-        combine: `combine(xp, view, starts, values, unique)` writes `values` into `view[starts]`;
-            no element is named twice if `unique`.
-    """
-    name = primitive.name
-
-    def abstract(
-        x: ShapedArray,
-        indices: ShapedArray,
-        updates: ShapedArray,
-        *,
-        dimension_numbers: ScatterDimensionNumbers,
-        **params: Any,
-    ) -> ShapedArray:
-        check_same_dtypes(name, (x, updates))
-        check_indices(name, indices)
-        scatter_windows(name, x.shape, indices.shape, updates.shape, dimension_numbers)
-        return ShapedArray(x.shape, x.dtype, x.weak_type)
-
-    def impl(
-        xp: Any,
-        x: Any,
-        indices: Any,
-        updates: Any,
-        *,
-        dimension_numbers: ScatterDimensionNumbers,
-        mode: GatherScatterMode,
-        unique_indices: bool,
-        indices_are_sorted: bool,
-    ) -> Any:
-        if x.dtype != updates.dtype:
-            check_same_dtypes(name, (aval_of(x), aval_of(updates)))
-        check_indices(name, indices)
-        windows = scatter_windows(name, x.shape, indices.shape, updates.shape, dimension_numbers)
-        starts, inside = windows.starts(xp, indices, mode is GatherScatterMode.CLIP)
-        values = updates.transpose(windows.inverse)
-        if inside is not None:
-            starts = tuple(start[inside] for start in starts)
-            values = values[inside]
-        out = x.copy()
-        unique = unique_indices or starts[0].size == 1
-        view, starts = windows.view(xp, out, starts)
-        combine(xp, view, starts, values, unique)
-        return out
-
-    def batch(
-        ctx: Any,
-        args: Sequence[Any],
-        dims: Sequence[int | None],
-        *,
-        dimension_numbers: ScatterDimensionNumbers,
-        **params: Any,
-    ) -> Any:
-        (x, indices, updates), (d, e, f) = args, dims
-        x, updates = ctx.to_front(x, d), ctx.to_front(updates, f)
-        window, inserted, index_map, x_batching, indices_batching = dimension_numbers
-        window, x_batching = _shifted(window), _shifted(x_batching)
-        if e is None:  # windows that span the new axis
-            window = (0, *window)
-        else:  # index vectors of their own for each lane
-            indices = moveaxis(indices, e, 0)
-            x_batching, indices_batching = (0, *x_batching), (0, *_shifted(indices_batching))
-        batched = ScatterDimensionNumbers(
-            window, _shifted(inserted), _shifted(index_map), x_batching, indices_batching
-        )
-        return primitive.bind(x, indices, updates, dimension_numbers=batched, **params), 0
-
-    return {"abstract": abstract, "impl": impl, "batch": batch}
-
-
-def accumulate(ufunc: str) -> Callable[[Any, Any, Any, Any, bool], None]:
-    """The `combine` of scatters that apply a ufunc to old and new values."""
-
-    def combine(xp: Any, view: Any, starts: Any, values: Any, unique: bool) -> None:
-        function = getattr(xp, ufunc)
-        if unique:
-            view[starts] = function(view[starts], values)
-        else:
-            function.at(view, starts, values)
-
-    return combine
-
-
-def bind_scatter(
-    primitive: Primitive,
-    operand: Any,
-    scatter_indices: Any,
-    updates: Any,
-    dimension_numbers: ScatterDimensionNumbers,
-    indices_are_sorted: bool,
-    unique_indices: bool,
-    mode: Mode,
-) -> Any:
-    """Apply a scatter primitive to a public function's arguments."""
-    operand, updates = same_dtype(operand, updates)
-    return primitive.bind(
-        operand,
-        scatter_indices,
-        updates,
-        dimension_numbers=canonical_dims(dimension_numbers, ScatterDimensionNumbers),
-        indices_are_sorted=bool(indices_are_sorted),
-        unique_indices=bool(unique_indices),
-        mode=GatherScatterMode.from_any(mode),
-    )
 
 
 # --- scatter_add ----------------------------------------------------------------------------
@@ -463,7 +338,7 @@ def gather_updates(
         x,
         indices,
         dimension_numbers=to_gather(dimension_numbers),
-        slice_sizes=window_sizes(np.shape(x), updates_shape, dimension_numbers),
+        slice_sizes=window_sizes(shape_of(x), updates_shape, dimension_numbers),
         fill_value=0,
         **params,
     )

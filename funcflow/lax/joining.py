@@ -4,9 +4,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import Shape, ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.core.primitive import Primitive
@@ -43,7 +41,7 @@ def concatenate(operands: Sequence[Any], dimension: int) -> Any:
     operands = list(operands)
     if not operands:
         raise ArgumentError("concatenate: no operands given", mend="pass at least one array")
-    dimension = canonical_axis(dimension, np.ndim(operands[0]), "concatenate")
+    dimension = canonical_axis(dimension, ndim_of(operands[0]), "concatenate")
     if len(operands) == 1:
         return operands[0]
     return concatenate_p.bind(*operands, dimension=dimension)
@@ -120,7 +118,7 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
         >>> ff.lax.split(fnp.arange(3), (1, 2))
         [Array([0], dtype=int32), Array([1, 2], dtype=int32)]
     """
-    axis = canonical_axis(axis, np.ndim(operand), "split")
+    axis = canonical_axis(axis, ndim_of(operand), "split")
     return split_p.bind(operand, sizes=tuple(map(operator.index, sizes)), axis=axis)
 
 
@@ -194,10 +192,10 @@ def stack(operands: Sequence[Any], axis: int = 0) -> Any:
     operands = list(operands)
     if not operands:
         raise ArgumentError("stack: no operands given", mend="pass at least one array")
-    shapes = {np.shape(x) for x in operands}
+    shapes = {shape_of(x) for x in operands}
     if len(shapes) > 1:
         raise ShapeError(
-            f"stack: the shapes {', '.join(str(np.shape(x)) for x in operands)} differ",
+            f"stack: the shapes {', '.join(str(shape_of(x)) for x in operands)} differ",
             mend="stack arrays of one shape",
         )
     axis = canonical_axis(axis, len(shapes.pop()) + 1, "stack")
@@ -211,7 +209,7 @@ def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
         >>> ff.lax.unstack(fnp.arange(2))
         (Array(0, dtype=int32), Array(1, dtype=int32))
     """
-    shape = np.shape(x)
+    shape = shape_of(x)
     axis = canonical_axis(axis, len(shape), "unstack")
     rest = (*shape[:axis], *shape[axis + 1 :])
     return tuple(reshape(part, rest) for part in split(x, (1,) * shape[axis], axis))
@@ -227,7 +225,7 @@ def tile(operand: Any, reps: Sequence[int]) -> Any:
         >>> ff.lax.tile(fnp.arange(2), (3,))
         Array([0, 1, 0, 1, 0, 1], dtype=int32)
     """
-    shape, reps = np.shape(operand), tuple(map(operator.index, reps))
+    shape, reps = shape_of(operand), tuple(map(operator.index, reps))
     if len(reps) != len(shape) or any(count < 0 for count in reps):
         raise ShapeError(
             f"tile: reps {reps} for an operand of shape {shape}",

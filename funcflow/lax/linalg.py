@@ -6,7 +6,7 @@ from funcflow.lax.linear_solve import factored_solve_p as factored_solve_p
 from funcflow.lax.linear_solve import solve as solve
 from funcflow.lax.lu import lu as lu
 from funcflow.lax.lu import lu_p as lu_p
-from funcflow.lax.lu import lu_pivots_to_permutation as lu_pivots_to_permutation
-from funcflow.lax.lu import lu_pivots_to_permutation_p as lu_pivots_to_permutation_p
+from funcflow.lax.pivots import lu_pivots_to_permutation as lu_pivots_to_permutation
+from funcflow.lax.pivots import lu_pivots_to_permutation_p as lu_pivots_to_permutation_p
 from funcflow.lax.triangular import triangular_solve as triangular_solve
 from funcflow.lax.triangular import triangular_solve_p as triangular_solve_p

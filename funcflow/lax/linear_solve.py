@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import ShapeError
 from funcflow.core.primitive import Primitive
@@ -63,13 +61,13 @@ def solve(a: Any, b: Any) -> Any:
         )
     if vector:
         b = expand_dims(b, (-1,))
-    stack = broadcast_shapes(a_aval.shape[:-2], np.shape(b)[:-2])
+    stack = broadcast_shapes(a_aval.shape[:-2], shape_of(b)[:-2])
     factors, _, permutation = lu(stop_gradient(a))
     out = factored_solve_p.bind(
         broadcast_to(a, (*stack, n, n)),
         broadcast_to(factors, (*stack, n, n)),
         broadcast_to(permutation, (*stack, n)),
-        broadcast_to(b, (*stack, *np.shape(b)[-2:])),
+        broadcast_to(b, (*stack, *shape_of(b)[-2:])),
         transpose=False,
     )
     return squeeze(out, (-1,)) if vector else out
@@ -138,8 +136,8 @@ def _batch(ctx: Any, args: Any, dims: Any, *, transpose: bool) -> Any:
     if any(d is not None for d in dims[:3]):
         return factored_solve_p.bind(*mapped_in_front(ctx, args, dims), transpose=transpose), 0
     # one matrix for all examples, which are more columns
-    folded, unfold = fold_into(b, dims[3], np.ndim(b) - 2)
-    return unfold(factored_solve_p.bind(*matrices, folded, transpose=transpose)), np.ndim(b) - 2
+    folded, unfold = fold_into(b, dims[3], ndim_of(b) - 2)
+    return unfold(factored_solve_p.bind(*matrices, folded, transpose=transpose)), ndim_of(b) - 2
 
 
 define(

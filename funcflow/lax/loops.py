@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import SCALARS, ConcreteArray, aval_of
+from funcflow.core.array import SCALARS, ConcreteArray, aval_of, ndim_of, shape_of
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
 from funcflow.core.pytree import tree_flatten
 from funcflow.lax.casting import convert_element_type
@@ -62,7 +62,9 @@ def fori_loop(
             return body_fun(i, carry), None
 
         step.__name__ = getattr(body_fun, "__name__", "body_fun")
-        dtype = dtypes.promote(*((aval_of(b).dtype, aval_of(b).weak_type) for b in (lower, upper)))[0]
+        dtype = dtypes.promote(*((aval_of(b).dtype, aval_of(b).weak_type) for b in (lower, upper)))[
+            0
+        ]
         indices = add(iota(dtype, max(stop - start, 0)), np.asarray(start, dtype))
         return scan(step, init_val, indices)[0]
 
@@ -125,8 +127,8 @@ def associative_scan(
             mend="associative_scan(fn, elems)",
         )
     leaves, treedef = tree_flatten(elems)
-    axes = [canonical_axis(axis, np.ndim(x), "associative_scan") for x in leaves]
-    if len({np.shape(x)[a] for x, a in zip(leaves, axes, strict=True)}) > 1:
+    axes = [canonical_axis(axis, ndim_of(x), "associative_scan") for x in leaves]
+    if len({shape_of(x)[a] for x, a in zip(leaves, axes, strict=True)}) > 1:
         raise ShapeError(
             f"associative_scan: the extents along axis {axis} differ: "
             f"{', '.join(str(aval_of(x)) for x in leaves)}",
@@ -151,35 +153,29 @@ def associative_scan(
 
 def _prefixes(combine: Callable[[list[Any], list[Any]], list[Any]], xs: list[Any]) -> list[Any]:
     """Combine neighbours, scan the half-length result, and fill in the elements between."""
-    n = np.shape(xs[0])[0] if xs else 0
+    n = shape_of(xs[0])[0] if xs else 0
     if n < 2:
         return xs
 
     def every_other(x: Any, start: int, stop: int) -> Any:
         return slice_in_dim(x, start, stop, 2)
 
-    pairs = combine(
-        [every_other(x, 0, n - 1) for x in xs], [every_other(x, 1, n) for x in xs]
-    )
+    pairs = combine([every_other(x, 0, n - 1) for x in xs], [every_other(x, 1, n) for x in xs])
     odd = _prefixes(combine, pairs)
     if n % 2 == 0:
-        before = [slice_in_dim(x, 0, np.shape(x)[0] - 1) for x in odd]
+        before = [slice_in_dim(x, 0, shape_of(x)[0] - 1) for x in odd]
     else:
         before = odd
     between = combine(before, [every_other(x, 2, n) for x in xs])
-    even = [
-        concatenate([slice_in_dim(x, 0, 1), y], 0) for x, y in zip(xs, between, strict=True)
-    ]
+    even = [concatenate([slice_in_dim(x, 0, 1), y], 0) for x, y in zip(xs, between, strict=True)]
     return [_interleave(a, b) for a, b in zip(even, odd, strict=True)]
 
 
 def _interleave(a: Any, b: Any) -> Any:
     """a[0], b[0], a[1], b[1], ...; `a` is as long as `b`, or one longer."""
-    n = np.shape(a)[0] + np.shape(b)[0]
-    if np.shape(a)[0] > np.shape(b)[0]:
-        config = [(0, 1, 0)] + [(0, 0, 0)] * (np.ndim(b) - 1)
+    n = shape_of(a)[0] + shape_of(b)[0]
+    if shape_of(a)[0] > shape_of(b)[0]:
+        config = [(0, 1, 0)] + [(0, 0, 0)] * (ndim_of(b) - 1)
         b = pad(b, np.zeros((), aval_of(b).dtype), config)
-    rows = concatenate(
-        [reshape(x, (np.shape(x)[0], 1, *np.shape(x)[1:])) for x in (a, b)], 1
-    )
-    return slice_in_dim(reshape(rows, (2 * np.shape(a)[0], *np.shape(a)[1:])), 0, n)
+    rows = concatenate([reshape(x, (shape_of(x)[0], 1, *shape_of(x)[1:])) for x in (a, b)], 1)
+    return slice_in_dim(reshape(rows, (2 * shape_of(a)[0], *shape_of(a)[1:])), 0, n)

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero
-from funcflow.core.errors import DtypeError, ShapeError
 from funcflow.core.primitive import Primitive
-from funcflow.core.rules import NONDIFFERENTIABLE, NONLINEAR, define
+from funcflow.core.rules import NONLINEAR, define
 from funcflow.lax.arithmetic import sub
 from funcflow.lax.bitwise import bitwise_and
 from funcflow.lax.comparison import eq, ge, select
@@ -25,11 +24,10 @@ from funcflow.lax.matrices import (
     swapped,
     take_rows,
 )
+from funcflow.lax.pivots import INDEX, permutation_of
 from funcflow.lax.shape import moveaxis
 from funcflow.lax.slicing import pad
 from funcflow.lax.triangular import triangular_solve
-
-# --- lu -------------------------------------------------------------------------------------
 
 lu_p = Primitive("lu", multiple_results=True)
 
@@ -59,16 +57,13 @@ def lu(x: Any) -> tuple[Any, Any, Any]:
     return out, pivots, permutation
 
 
-_INDEX = np.dtype("int32")
-
-
 def _lu_abstract(x: ShapedArray) -> list[ShapedArray]:
     check_matrices("lu", x, square=False)
     *stack, m, n = x.shape
     return [
         x.strip_weak_type(),
-        ShapedArray((*stack, min(m, n)), _INDEX),
-        ShapedArray((*stack, m), _INDEX),
+        ShapedArray((*stack, min(m, n)), INDEX),
+        ShapedArray((*stack, m), INDEX),
     ]
 
 
@@ -80,7 +75,7 @@ def _lu_impl(xp: Any, x: Any) -> list[Any]:
         pivots = _factor_each(matrices)
     else:
         pivots = _factor_all(xp, matrices)
-    permutation = _permutation(xp, pivots, m)
+    permutation = permutation_of(xp, pivots, m)
     results = matrices, pivots, permutation
     return [
         out.reshape(aval.shape).astype(aval.dtype, copy=False)
@@ -92,8 +87,8 @@ def _factor_each(matrices: Any) -> Any:
     """Replace each matrix by its factors, by LAPACK; the pivots."""
     import scipy.linalg.lapack
 
-    getrf = scipy.linalg.lapack.get_lapack_funcs("getrf", (matrices,))
-    pivots = np.empty((len(matrices), min(matrices.shape[1:])), _INDEX)
+    getrf: Any = scipy.linalg.lapack.get_lapack_funcs("getrf", (matrices,))
+    pivots = np.empty((len(matrices), min(matrices.shape[1:])), INDEX)
     for matrix, pivot in zip(matrices, pivots, strict=True):
         matrix[...], pivot[...], _ = getrf(matrix)
     return pivots
@@ -103,7 +98,7 @@ def _factor_all(xp: Any, matrices: Any) -> Any:
     """Replace all matrices by their factors, step by step; the pivots."""
     count, m, n = matrices.shape
     steps = min(m, n)
-    pivots = xp.empty((count, steps), _INDEX)
+    pivots = xp.empty((count, steps), INDEX)
     every = xp.arange(count)
     for i in range(steps):
         column = matrices[:, i:, i]
@@ -146,14 +141,14 @@ def _lu_jvp(ctx: Any, primals: Any, tangents: Any) -> Any:
 
 def _resized(x: Any, extent: int, axis: int) -> Any:
     """`x` with an axis cut, or filled up with zeros, to the given extent."""
-    config = [(0, 0, 0)] * np.ndim(x)
-    config[axis] = (0, extent - np.shape(x)[axis], 0)
+    config = [(0, 0, 0)] * ndim_of(x)
+    config[axis] = (0, extent - shape_of(x)[axis], 0)
     return pad(x, np.zeros((), aval_of(x).dtype), config)
 
 
 def _completed(x: Any, start: int) -> Any:
     """Square matrices with ones on the diagonal from row `start` on."""
-    size = np.shape(x)[-1]
+    size = shape_of(x)[-1]
     if start >= size:
         return x
     rows = broadcasted_iota("int32", (size, size), 0)
@@ -172,77 +167,4 @@ define(
     jvp=_lu_jvp,
     transpose=NONLINEAR,
     batch=_lu_batch,
-)
-
-# --- lu_pivots_to_permutation ---------------------------------------------------------------
-
-lu_pivots_to_permutation_p = Primitive("lu_pivots_to_permutation")
-
-
-def lu_pivots_to_permutation(pivots: Any, permutation_size: int) -> Any:
-    """What exchanges of rows come to: row `i` with row `pivots[i]`, for each `i` in turn.
-
-    Args:
-        pivots: int32, of shape (..., k).
-        permutation_size: the number of rows, at least k.
-
-    Returns:
-        int32, of shape (..., permutation_size).
-
-    Raises:
-        DtypeError: the pivots are not int32.
-        ShapeError: there are more pivots than rows.
-
-    Example:
-        >>> ff.lax.linalg.lu_pivots_to_permutation(fnp.array([1, 2]), 3)
-        Array([1, 2, 0], dtype=int32)
-    """
-    return lu_pivots_to_permutation_p.bind(pivots, permutation_size=int(permutation_size))
-
-
-def _permutation_abstract(pivots: ShapedArray, *, permutation_size: int) -> ShapedArray:
-    if pivots.dtype != _INDEX:
-        raise DtypeError(
-            f"lu_pivots_to_permutation: takes int32 pivots, got {pivots}",
-            mend="convert them with .astype('int32')",
-        )
-    if pivots.ndim < 1 or pivots.shape[-1] > permutation_size:
-        raise ShapeError(
-            f"lu_pivots_to_permutation: pivots {pivots} exceed permutation_size={permutation_size}",
-            mend="pass the number of rows of the decomposed matrix",
-        )
-    return ShapedArray((*pivots.shape[:-1], permutation_size), _INDEX)
-
-
-def _permutation_impl(xp: Any, pivots: Any, *, permutation_size: int) -> Any:
-    aval = _permutation_abstract(aval_of(pivots), permutation_size=permutation_size)
-    *stack, count = pivots.shape
-    flat = pivots.reshape(math.prod(stack), count)
-    return _permutation(xp, flat, permutation_size).reshape(aval.shape)
-
-
-def _permutation(xp: Any, pivots: Any, size: int) -> Any:
-    every = xp.arange(len(pivots))
-    out = xp.empty((len(pivots), size), _INDEX)
-    out[...] = xp.arange(size)
-    for i in range(pivots.shape[1]):
-        pivot = pivots[:, i]
-        chosen = out[every, pivot]
-        out[every, pivot] = out[:, i]
-        out[:, i] = chosen
-    return out
-
-
-def _permutation_batch(ctx: Any, args: Any, dims: Any, *, permutation_size: int) -> Any:
-    pivots = moveaxis(args[0], dims[0], 0)
-    return lu_pivots_to_permutation_p.bind(pivots, permutation_size=permutation_size), 0
-
-
-define(
-    lu_pivots_to_permutation_p,
-    abstract=_permutation_abstract,
-    impl=_permutation_impl,
-    jvp=NONDIFFERENTIABLE,
-    transpose=NONLINEAR,
-    batch=_permutation_batch,
 )

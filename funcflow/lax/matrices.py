@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray
 from funcflow.core.errors import ShapeError
-from funcflow.lax.addressing import GatherDimensionNumbers
 from funcflow.lax.comparison import ge, select
 from funcflow.lax.complex import conj
 from funcflow.lax.creation import broadcasted_iota
+from funcflow.lax.dimension_numbers import GatherDimensionNumbers
 from funcflow.lax.dot import batch_matmul
 from funcflow.lax.forms import INEXACT, add, check_dtype
 from funcflow.lax.indexing import gather
@@ -37,7 +37,7 @@ def matmul(x: Any, y: Any) -> Any:
 
 def swapped(x: Any) -> Any:
     """The transposed matrices."""
-    ndim = np.ndim(x)
+    ndim = ndim_of(x)
     return transpose(x, (*range(ndim - 2), ndim - 1, ndim - 2))
 
 
@@ -53,7 +53,7 @@ def adjoint(x: Any) -> Any:
 
 def lower_triangle(x: Any, diagonal: int = 0) -> Any:
     """`x` with zeros above the given diagonal: 0 is the main one, -1 the next below it."""
-    shape = np.shape(x)[-2:]
+    shape = shape_of(x)[-2:]
     rows = broadcasted_iota("int32", (shape[0], 1), 0)
     columns = broadcasted_iota("int32", (1, shape[1]), 1)
     below = ge(add(rows, diagonal) if diagonal else rows, columns)
@@ -62,10 +62,10 @@ def lower_triangle(x: Any, diagonal: int = 0) -> Any:
 
 def take_rows(x: Any, rows: Any) -> Any:
     """The rows of matrices (..., m, n) in the order of the permutations `rows` (..., m)."""
-    ndim = np.ndim(x)
+    ndim = ndim_of(x)
     stack = tuple(range(ndim - 2))
     numbers = GatherDimensionNumbers((ndim - 1,), (ndim - 2,), (ndim - 2,), stack, stack)
-    sizes = (*(1 for _ in stack), 1, np.shape(x)[-1])
+    sizes = (*(1 for _ in stack), 1, shape_of(x)[-1])
     rows = expand_dims(rows, (-1,))
     return gather(x, rows, numbers, sizes, unique_indices=True, mode="promise_in_bounds")
 
@@ -85,7 +85,7 @@ def fold_into(x: Any, dim: int, axis: int) -> tuple[Any, Callable[[Any], Any]]:
         The array, and the function that takes the axis out again, at `axis`.
     """
     x = moveaxis(x, dim, axis)
-    shape = np.shape(x)
+    shape = shape_of(x)
     merged = (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
     return reshape(x, merged), lambda out: reshape(out, shape)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import SCALARS, as_buffer, aval_of
+from funcflow.core.array import SCALARS, as_buffer, aval_of, shape_of
 from funcflow.core.aval import ShapedArray
 from funcflow.core.errors import DtypeError, ShapeError, TreeStructureError
 from funcflow.core.evaluate import eval_closed
@@ -162,10 +162,10 @@ def on_arrays(closed: ClosedJaxpr) -> Combine:
 
     def at_once(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
         outs = eval_closed(closed, *xs, *ys)
-        return [broadcast_to(x, np.shape(xs[0])) for x in outs]  # constant results are scalars
+        return [broadcast_to(x, shape_of(xs[0])) for x in outs]  # constant results are scalars
 
     def one_by_one(xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
-        shape = np.shape(xs[0])
+        shape = shape_of(xs[0])
         flat = [reshape(x, (math.prod(shape),)) for x in (*xs, *ys)]
         _, outs = scan(lambda _, args: (None, eval_closed(closed, *args)), None, flat)
         return [reshape(x, shape) for x in outs]
@@ -179,7 +179,7 @@ def fold(combine: Combine, arrays: Sequence[Any]) -> list[Any]:
     Neighbours are combined, so the operation need not commute.
     """
     xs = list(arrays)
-    count = np.shape(xs[0])[0]
+    count = shape_of(xs[0])[0]
     while count > 1:
         paired = count - count % 2
         first = [slice_in_dim(x, 0, paired, 2) for x in xs]
@@ -188,4 +188,4 @@ def fold(combine: Combine, arrays: Sequence[Any]) -> list[Any]:
         merged = combine(first, second)
         xs = [concatenate([x, r], 0) if count % 2 else x for x, r in zip(merged, rest, strict=True)]
         count = (count + 1) // 2
-    return [reshape(x, np.shape(x)[1:]) for x in xs]
+    return [reshape(x, shape_of(x)[1:]) for x in xs]

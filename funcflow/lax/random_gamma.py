@@ -27,6 +27,9 @@ from funcflow.lax.shape import broadcast_shapes
 from funcflow.lax.special import digamma, erf_inv_p
 from funcflow.lax.transcendental import exp, log
 
+# The two words of each key.
+_Key = tuple[Any, Any]
+
 _WORDS = {4: np.dtype(np.uint32), 8: np.dtype(np.uint64)}
 _ZERO = np.zeros(1, np.uint32)
 
@@ -65,7 +68,7 @@ def _impl(xp: Any, k0: Any, k1: Any, a: Any, *, log_space: bool) -> Any:
     return _variates(xp, (k0, k1), wide, log_space).astype(a.dtype).reshape(shape)
 
 
-def _variates(xp: Any, key: Any, a: Any, log_space: bool) -> Any:
+def _variates(xp: Any, key: _Key, a: Any, log_space: bool) -> Any:
     one = a.dtype.type(1)
     a = xp.where(a < 0, a.dtype.type(np.nan), a)
     # below 1 the method needs a boost: Gamma(a) ~ Gamma(a + 1) * Uniform()^(1 / a)
@@ -81,7 +84,7 @@ def _variates(xp: Any, key: Any, a: Any, log_space: bool) -> Any:
     return xp.log(d) + xp.log(v) + boost
 
 
-def _accepted(xp: Any, key: Any, d: Any) -> Any:
+def _accepted(xp: Any, key: _Key, d: Any) -> Any:
     """The variates divided by `d`. Lanes whose proposal was rejected try again."""
     number = d.dtype.type
     c = number(1 / 3) / xp.sqrt(d)
@@ -96,11 +99,11 @@ def _accepted(xp: Any, key: Any, d: Any) -> Any:
         rejected = (u >= 1 - number(0.0331) * (square * square)) & (xp.log(u) >= bound)
         out[lanes] = v
         lanes = lanes[rejected]
-        key = tuple(word[rejected] for word in key)
+        key = key[0][rejected], key[1][rejected]
     return out
 
 
-def _proposal(xp: Any, key: Any, c: Any) -> tuple[Any, Any]:
+def _proposal(xp: Any, key: _Key, c: Any) -> tuple[Any, Any]:
     """A normal `x` and `v = (1 + c x)^3`, drawn until `v > 0`."""
     x = xp.empty_like(c)
     lanes = xp.arange(c.size)
@@ -109,19 +112,19 @@ def _proposal(xp: Any, key: Any, c: Any) -> tuple[Any, Any]:
         x[lanes] = _normal(xp, normal_key, c.dtype)
         rejected = 1 + x[lanes] * c[lanes] <= 0
         lanes = lanes[rejected]
-        key = tuple(word[rejected] for word in key)
+        key = key[0][rejected], key[1][rejected]
     v = 1 + x * c
     return x, v * v * v
 
 
-def _split(xp: Any, key: Any, num: int) -> list[tuple[Any, Any]]:
+def _split(xp: Any, key: _Key, num: int) -> list[_Key]:
     """`num` new keys for each key."""
     counts = xp.arange(num, dtype=np.uint32)[:, None]
     high, low = hash_words(xp, *key, _ZERO, counts)
     return list(zip(high, low, strict=True))
 
 
-def _uniform(xp: Any, key: Any, dtype: Any) -> Any:
+def _uniform(xp: Any, key: _Key, dtype: Any) -> Any:
     """One float in [0, 1) for each key: random bits of the significand under the exponent of 1."""
     word = _WORDS[dtype.itemsize]
     high, low = hash_words(xp, *key, _ZERO, _ZERO)
@@ -130,7 +133,7 @@ def _uniform(xp: Any, key: Any, dtype: Any) -> Any:
     return ((bits >> unused) | np.ones((), dtype).view(word)).view(dtype) - dtype.type(1)
 
 
-def _normal(xp: Any, key: Any, dtype: Any) -> Any:
+def _normal(xp: Any, key: _Key, dtype: Any) -> Any:
     low = np.nextafter(dtype.type(-1), dtype.type(0))
     u = xp.maximum(low, _uniform(xp, key, dtype) * (dtype.type(1) - low) + low)
     return dtype.type(np.sqrt(2)) * rules.impl[erf_inv_p](xp, u)
@@ -212,9 +215,11 @@ def _quadrature() -> list[tuple[float, float]]:
 
 
 def _moment_impl(xp: Any, a: Any, x: Any, side: Any, *, order: int) -> Any:
-    # the integrand starts to decay like exp(-|a - x| s - x s^2 / 2), or like exp(-a s)
+    # the integrand decays like exp(-|a - x| s - x s^2 / 2) at first, and faster for negative y;
+    # for small x it decays like exp(-a s)
     gap = abs(a - x)
-    scale = xp.where((side > 0) & (x < 1), 1 / a, 2 / (gap + xp.sqrt(gap * gap + 2 * x)))
+    scale = 2 / (gap + xp.sqrt(gap * gap + 2 * x))
+    scale = xp.where(side < 0, xp.log1p(scale), xp.where(x < 1, 1 / a, scale))
     total = xp.zeros(scale.shape, scale.dtype)
     for node, weight in _quadrature():
         y = side * scale * node

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import ArgumentError, DtypeError
 from funcflow.core.primitive import Primitive
@@ -68,7 +68,7 @@ def _reduction(
 
 
 def _bind(primitive: Primitive, operand: Any, axes: Sequence[int]) -> Any:
-    axes = canonical_axes(axes, np.ndim(operand), primitive.name)
+    axes = canonical_axes(axes, ndim_of(operand), primitive.name)
     return primitive.bind(operand, axes=tuple(sorted(axes))) if axes else operand
 
 
@@ -162,7 +162,7 @@ def multiply_pairs(left: Sequence[Any], right: Sequence[Any]) -> list[Any]:
 
 def _flatten_in_front(x: Any, axes: Sequence[int]) -> Any:
     """`x` with the given axes merged into one, the first."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     kept = [i for i in range(len(shape)) if i not in axes]
     return reshape(
         x, (math.prod(shape[a] for a in axes), *[shape[i] for i in kept]), (*axes, *kept)

@@ -1,19 +1,19 @@
 """`scan`: a loop of known length that carries a state and stacks what each step gives."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from funcflow.core.array import as_buffer, aval_of, wrap
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
-from funcflow.core.evaluate import eval_closed
+from funcflow.core.evaluate import eval_closed, eval_jaxpr
 from funcflow.core.flatten import flatten_arguments, name_of
-from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.jaxpr import ClosedJaxpr, has_side_effects
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure
-from funcflow.core.rewrite import hoist, permute
+from funcflow.core.rewrite import cse, dce, hoist, permute, split_invariant
 from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
 from funcflow.lax.carry import trace_body
@@ -237,9 +237,7 @@ def _scan_batch(
     consts_b, carry_b, xs_b = _parts([d is not None for d in dims], num_consts, num_carry)
     num_ys = len(jaxpr.jaxpr.outvars) - num_carry
     while True:
-        inner, out_b = ctx.jaxpr(
-            jaxpr, [*consts_b, *carry_b, *xs_b], [*carry_b, *[False] * num_ys]
-        )
+        inner, out_b = ctx.jaxpr(jaxpr, [*consts_b, *carry_b, *xs_b], [*carry_b, *[False] * num_ys])
         if out_b[:num_carry] == carry_b:
             break
         carry_b = [a or b for a, b in zip(carry_b, out_b[:num_carry], strict=True)]
@@ -256,29 +254,16 @@ def _scan_batch(
     return outs, [place if b else None for place, b in zip(places, out_b, strict=True)]
 
 
-class _SplitScan:
-    """A scan cut in two scans, of what is known and of the rest."""
+class _SplitScan(NamedTuple):
+    """A scan cut in two: the scan of what is known has run, the other one is described."""
 
-    def __init__(
-        self, split: SplitJaxpr, carry_unknown: list[bool], known: list[Any], staged: list[Any]
-    ) -> None:
-        self.split = split
-        self.carry_unknown = carry_unknown
-        self.known_outs = known
-        self.staged = staged  # consts, carry, xs of the second scan
-
-    def params(self, length: int, reverse: bool) -> dict[str, Any]:
-        """The parameters of the second scan."""
-        consts, carry, _ = self.staged
-        return {
-            "jaxpr": self.jaxpr,
-            "num_consts": len(consts),
-            "num_carry": len(carry),
-            "length": length,
-            "reverse": reverse,
-        }
-
+    unknown_outs: list[bool]
+    carry_unknown: list[bool]
+    known_outs: list[Any]
     jaxpr: ClosedJaxpr
+    consts: list[Any]
+    carry: list[Any]
+    xs: list[Any]
 
 
 def _split_scan(
@@ -293,57 +278,64 @@ def _split_scan(
     """Run the part of a scan that its known arguments determine, and prepare the rest."""
     consts_u, carry_u, xs_u = _parts(unknown, num_consts, num_carry)
     num_ys = len(jaxpr.jaxpr.outvars) - num_carry
-    while True:
+    while True:  # a carry that becomes unknown in one step is unknown in the next
         split = split_jaxpr(jaxpr, [*consts_u, *carry_u, *xs_u], [*carry_u, *[False] * num_ys])
         if split.unknown_outs[:num_carry] == carry_u:
             break
         carry_u = [a or b for a, b in zip(carry_u, split.unknown_outs[:num_carry], strict=True)]
-    consts, carry, xs = _parts(args, num_consts, num_carry)
-    known = [
-        [x for x, u in zip(part, us, strict=True) if not u]
-        for part, us in ((consts, consts_u), (carry, carry_u), (xs, xs_u))
-    ]
-    unknown_args = [
-        [x for x, u in zip(part, us, strict=True) if u]
-        for part, us in ((consts, consts_u), (carry, carry_u), (xs, xs_u))
-    ]
-    # Residuals that are known inputs need not be saved: constants stay constants, xs stay xs.
-    ends = (len(known[0]), len(known[0]) + len(known[1]))
-    kept = len(split.known.jaxpr.outvars) - split.residuals
-    constant: list[Any] = []
-    constant_places: list[int] = []
-    stacked_places: list[int] = []
-    saved: list[int] = []
-    rows: dict[int, Any] = {}
-    for i, source in enumerate(split.residual_source):
-        if source is not None and source < ends[0]:
-            constant.append(known[0][source])
-            constant_places.append(i)
-        else:
-            stacked_places.append(i)
-            if source is not None and source >= ends[1]:
-                rows[i] = known[2][source - ends[1]]
-            else:
-                saved.append(i)
-    known_jaxpr = permute(split.known, None, [*range(kept), *(kept + i for i in saved)])
-    outs = bind_scan(known_jaxpr, *known, length, reverse) if known_jaxpr.jaxpr.outvars else []
-    rows.update(zip(saved, outs[kept:], strict=True))
-    counts = [len(part) for part in unknown_args]
+    masks = (consts_u, carry_u, xs_u)
+    pairs = list(zip(_parts(args, num_consts, num_carry), masks, strict=True))
+    known = [[x for x, u in zip(part, mask, strict=True) if not u] for part, mask in pairs]
+    consts, carry, xs = ([x for x, u in zip(part, mask, strict=True) if u] for part, mask in pairs)
+    known_outs, residuals, constant = _run_known(split, known, length, reverse)
     first = split.residuals
+    ends = np.cumsum([first, len(consts), len(carry), len(xs)])
     order = [
-        *constant_places,
-        *range(first, first + counts[0] + counts[1]),
-        *stacked_places,
-        *range(first + counts[0] + counts[1], first + sum(counts)),
+        *(i for i in range(first) if constant[i]),
+        *range(first, ends[2]),
+        *(i for i in range(first) if not constant[i]),
+        *range(ends[2], ends[3]),
     ]
-    staged = [
-        [*constant, *unknown_args[0]],
-        unknown_args[1],
-        [*(rows[i] for i in stacked_places), *unknown_args[2]],
-    ]
-    result = _SplitScan(split, carry_u, outs[:kept], staged)
-    result.jaxpr = permute(split.staged, order)
-    return result
+    return _SplitScan(
+        split.unknown_outs,
+        carry_u,
+        known_outs,
+        permute(split.staged, order),
+        [*(x for x, c in zip(residuals, constant, strict=True) if c), *consts],
+        carry,
+        [*(x for x, c in zip(residuals, constant, strict=True) if not c), *xs],
+    )
+
+
+def _run_known(
+    split: SplitJaxpr, known: Sequence[list[Any]], length: int, reverse: bool
+) -> tuple[list[Any], list[Any], list[bool]]:
+    """Run the known part: its results, the residuals, and which of these are loop constants.
+
+    Only what cannot be had otherwise is saved at every step: constants stay constants, inputs and
+    outputs that are residuals as well are used as they are, and what depends on constants only is
+    computed once, before the loop.
+    """
+    hoisted, more = hoist(split.known)
+    consts, carry, xs = [*more, *known[0]], known[1], known[2]
+    before, body = split_invariant(cse(hoisted.jaxpr), len(consts))
+    consts = [*eval_jaxpr(before, (), *consts), *consts]
+
+    kept = len(body.outvars) - split.residuals
+    outvars, residuals = list(body.outvars[:kept]), body.outvars[kept:]
+    num_consts, num_carry = len(consts), len(carry)
+    constants = dict(zip(body.invars[:num_consts], consts, strict=True))
+    stacked = dict(zip(body.invars[num_consts + num_carry :], xs, strict=True))
+    for v in residuals:
+        if v not in constants and v not in stacked and v not in outvars[num_carry:]:
+            outvars.append(v)
+    body = dce(body.replace(outvars=outvars))
+    outs: list[Any] = []
+    if outvars or has_side_effects(body.effects):
+        outs = bind_scan(ClosedJaxpr(body), consts, carry, xs, length, reverse)
+    saved = dict(zip(outvars[num_carry:], outs[num_carry:], strict=True))
+    values = {**saved, **stacked, **constants}
+    return outs[:kept], [values[v] for v in residuals], [v in constants for v in residuals]
 
 
 def _scan_partial_eval(
@@ -357,11 +349,17 @@ def _scan_partial_eval(
     length: int,
     reverse: bool,
 ) -> list[Any]:
-    parts = _split_scan(unknown, args, jaxpr, num_consts, num_carry, length, reverse)
-    consts, carry, xs = parts.staged
-    staged = iter(ctx.stage(scan_p, [*consts, *carry, *xs], parts.params(length, reverse)))
-    known = iter(parts.known_outs)
-    return [next(staged) if u else next(known) for u in parts.split.unknown_outs]
+    rest = _split_scan(unknown, args, jaxpr, num_consts, num_carry, length, reverse)
+    params = {
+        "jaxpr": rest.jaxpr,
+        "num_consts": len(rest.consts),
+        "num_carry": len(rest.carry),
+        "length": length,
+        "reverse": reverse,
+    }
+    staged = iter(ctx.stage(scan_p, [*rest.consts, *rest.carry, *rest.xs], params))
+    known = iter(rest.known_outs)
+    return [next(staged) if u else next(known) for u in rest.unknown_outs]
 
 
 def _scan_transpose(
@@ -376,9 +374,8 @@ def _scan_transpose(
 ) -> list[Any]:
     linear = [is_undefined(x) for x in args]
     parts = _split_scan(linear, args, jaxpr, num_consts, num_carry, length, reverse)
-    unknown_outs = parts.split.unknown_outs
-    cts = [ct for ct, u in zip(cts, unknown_outs, strict=True) if u]
-    consts, carry, xs = parts.staged
+    cts = [ct for ct, u in zip(cts, parts.unknown_outs, strict=True) if u]
+    consts, carry, xs = parts.consts, parts.carry, parts.xs
     consts_lin, xs_lin = [is_undefined(x) for x in consts], [is_undefined(x) for x in xs]
     num_lin = sum(consts_lin)
     ct_ys = cts[len(carry) :]

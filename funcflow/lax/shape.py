@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import Shape, ShapedArray, Zero
 from funcflow.core.dtypes import accumulator
 from funcflow.core.errors import ShapeError
@@ -34,7 +34,7 @@ def broadcast_in_dim(
         (2, 3)
     """
     shape, dims = tuple(map(int, shape)), tuple(map(int, broadcast_dimensions))
-    if np.shape(operand) == shape and dims == tuple(range(len(shape))):
+    if shape_of(operand) == shape and dims == tuple(range(len(shape))):
         return operand
     return broadcast_in_dim_p.bind(operand, shape=shape, broadcast_dimensions=dims)
 
@@ -107,14 +107,14 @@ define(
 
 def broadcast(operand: Any, sizes: Sequence[int]) -> Any:
     """Repeat `operand` along new leading axes of the given sizes."""
-    ndim = np.ndim(operand)
-    shape = (*sizes, *np.shape(operand))
+    ndim = ndim_of(operand)
+    shape = (*sizes, *shape_of(operand))
     return broadcast_in_dim(operand, shape, tuple(range(len(sizes), len(sizes) + ndim)))
 
 
 def broadcast_to(operand: Any, shape: Sequence[int]) -> Any:
     """Repeat `operand` to `shape` as NumPy does: axes are aligned from the right."""
-    offset = len(shape) - np.ndim(operand)
+    offset = len(shape) - ndim_of(operand)
     return broadcast_in_dim(operand, shape, tuple(range(offset, len(shape))))
 
 
@@ -148,7 +148,7 @@ reduce_sum_p = Primitive("reduce_sum")
 
 def reduce_sum(operand: Any, axes: Sequence[int]) -> Any:
     """The sum over `axes`, which disappear. The result has the operand's dtype."""
-    axes = canonical_axes(axes, np.ndim(operand), "reduce_sum")
+    axes = canonical_axes(axes, ndim_of(operand), "reduce_sum")
     return reduce_sum_p.bind(operand, axes=tuple(sorted(axes))) if axes else operand
 
 
@@ -192,9 +192,7 @@ define(
 reshape_p = Primitive("reshape")
 
 
-def reshape(
-    operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None
-) -> Any:
+def reshape(operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None) -> Any:
     """The same elements in row-major order with another shape.
 
     Args:
@@ -205,7 +203,7 @@ def reshape(
     if dimensions is not None:
         operand = transpose(operand, dimensions)
     new_sizes = tuple(map(int, new_sizes))
-    if np.shape(operand) == new_sizes:
+    if shape_of(operand) == new_sizes:
         return operand
     return reshape_p.bind(operand, new_sizes=new_sizes)
 
@@ -241,7 +239,7 @@ define(
 
 def squeeze(array: Any, dimensions: Sequence[int]) -> Any:
     """Drop axes of extent 1."""
-    shape = np.shape(array)
+    shape = shape_of(array)
     axes = canonical_axes(dimensions, len(shape), "squeeze")
     if any(shape[i] != 1 for i in axes):
         raise ShapeError(
@@ -253,7 +251,7 @@ def squeeze(array: Any, dimensions: Sequence[int]) -> Any:
 
 def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
     """Insert axes of extent 1 at the given places of the result."""
-    shape = np.shape(array)
+    shape = shape_of(array)
     ndim = len(shape) + len(tuple(dimensions))
     axes = canonical_axes(dimensions, ndim, "expand_dims")
     rest = iter(shape)
@@ -262,7 +260,7 @@ def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
 
 def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = None) -> Any:
     """Merge the axes from `start_dimension` up to, not including, `stop_dimension` into one."""
-    shape = np.shape(operand)
+    shape = shape_of(operand)
     start, stop, _ = slice(start_dimension, stop_dimension).indices(len(shape))
     return reshape(operand, (*shape[:start], math.prod(shape[start:stop]), *shape[stop:]))
 
@@ -275,7 +273,7 @@ transpose_p = Primitive("transpose")
 def transpose(operand: Any, permutation: Sequence[int]) -> Any:
     """Permute the axes: axis `i` of the result is axis `permutation[i]` of the operand."""
     permutation = tuple(map(int, permutation))
-    if permutation == tuple(range(np.ndim(operand))):
+    if permutation == tuple(range(ndim_of(operand))):
         return operand
     return transpose_p.bind(operand, permutation=permutation)
 
@@ -312,7 +310,7 @@ define(
 
 def moveaxis(x: Any, source: int, destination: int) -> Any:
     """Move one axis to another place."""
-    ndim = np.ndim(x)
+    ndim = ndim_of(x)
     source = canonical_axis(source, ndim, "moveaxis")
     destination = canonical_axis(destination, ndim, "moveaxis")
     if source == destination:

@@ -6,9 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import Shape, ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, OutOfBoundsError, ShapeError
 from funcflow.core.primitive import Primitive
@@ -78,7 +76,7 @@ def slice(
     starts = tuple(map(operator.index, start_indices))
     limits = tuple(map(operator.index, limit_indices))
     steps = None if strides is None else tuple(map(operator.index, strides))
-    shape = np.shape(operand)
+    shape = shape_of(operand)
     if steps == (1,) * len(shape):
         steps = None
     if steps is None and limits == shape and starts == (0,) * len(shape):
@@ -179,7 +177,7 @@ def slice_in_dim(
         >>> ff.lax.slice_in_dim(fnp.arange(5), 1, -1)
         Array([1, 2, 3], dtype=int32)
     """
-    shape = np.shape(operand)
+    shape = shape_of(operand)
     axis = canonical_axis(axis, len(shape), "slice_in_dim")
     extent = shape[axis]
     start = 0 if start_index is None else operator.index(start_index)
@@ -197,7 +195,7 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
     Raises:
         OutOfBoundsError: the index is out of bounds; negative ones count from the end.
     """
-    shape = np.shape(operand)
+    shape = shape_of(operand)
     axis = canonical_axis(axis, len(shape), "index_in_dim")
     extent, index = shape[axis], operator.index(index)
     if not -extent <= index < extent:
@@ -308,7 +306,7 @@ def _pad_impl(xp: Any, x: Any, value: Any, *, padding_config: PaddingConfig) -> 
 def _pad_transpose(ctx: Any, ct: Any, x: Any, value: Any, *, padding_config: PaddingConfig) -> Any:
     if type(ct) is Zero:
         return [Zero(a.aval) if is_undefined(a) else None for a in (x, value)]
-    shape = x.aval.shape if is_undefined(x) else np.shape(x)
+    shape = x.aval.shape if is_undefined(x) else shape_of(x)
     x_ct = value_ct = None
     if is_undefined(x):
         unpad = [(-low, -high, 0) for low, high, _ in padding_config]
@@ -361,7 +359,7 @@ rev_p = Primitive("rev")
 
 def rev(operand: Any, dimensions: Sequence[int]) -> Any:
     """The elements in reverse order along `dimensions`."""
-    dimensions = canonical_axes(dimensions, np.ndim(operand), "rev")
+    dimensions = canonical_axes(dimensions, ndim_of(operand), "rev")
     return rev_p.bind(operand, dimensions=dimensions) if dimensions else operand
 
 

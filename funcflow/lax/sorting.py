@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import NONLINEAR, define
-from funcflow.lax.addressing import GatherDimensionNumbers
 from funcflow.lax.arithmetic import neg
 from funcflow.lax.creation import broadcasted_iota
+from funcflow.lax.dimension_numbers import GatherDimensionNumbers
 from funcflow.lax.forms import FLOATS, check_dtype
 from funcflow.lax.indexing import gather
 from funcflow.lax.linear import canonical_axis
@@ -26,12 +26,12 @@ from funcflow.lax.shape import expand_dims
 
 def _take_along(x: Any, indices: Any, axis: int) -> Any:
     """`x` at the given places along `axis`; all other axes run along with those of `indices`."""
-    others = tuple(i for i in range(np.ndim(x)) if i != axis)
+    others = tuple(i for i in range(ndim_of(x)) if i != axis)
     return gather(
         x,
-        expand_dims(indices, (np.ndim(indices),)),
+        expand_dims(indices, (ndim_of(indices),)),
         GatherDimensionNumbers((), (axis,), (axis,), others, others),
-        (1,) * np.ndim(x),
+        (1,) * ndim_of(x),
     )
 
 
@@ -68,7 +68,7 @@ def sort(
     operands = [operand] if single else list(operand)
     if not operands:
         raise ShapeError("sort: no operands given", mend="pass an array, or a tuple of arrays")
-    shapes = [np.shape(x) for x in operands]
+    shapes = [shape_of(x) for x in operands]
     if any(shape != shapes[0] for shape in shapes):
         raise ShapeError(
             f"sort: the operands must have equal shapes, got {', '.join(map(str, shapes))}",
@@ -137,7 +137,7 @@ def _sort_jvp(
     if all(type(t) is Zero for t in tangents):
         outs = sort_p.bind(*primals, **params)
         return outs, [Zero(out.aval) for out in outs]
-    places = broadcasted_iota("int32", np.shape(primals[0]), dimension)
+    places = broadcasted_iota("int32", shape_of(primals[0]), dimension)
     *outs, order = sort_p.bind(*primals, places, **params)
     tangents_out = [
         Zero(out.aval) if type(t) is Zero else _take_along(t, order, dimension)

@@ -4,13 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import define
 from funcflow.lax.arithmetic import neg, sub
-from funcflow.lax.complex import conj
 from funcflow.lax.forms import check_same_dtypes
 from funcflow.lax.matrices import (
     adjoint,
@@ -65,8 +64,8 @@ def triangular_solve(
         Array([1., 2.], dtype=float32)
     """
     if conjugate_a and not transpose_a:
-        a, conjugate_a = conj(a), False
-    vectors = np.ndim(b) == np.ndim(a) - 1
+        a, conjugate_a = conjugated(a), False
+    vectors = ndim_of(b) == ndim_of(a) - 1
     if vectors:
         b = expand_dims(b, (-1 if left_side else -2,))
     out = triangular_solve_p.bind(
@@ -131,7 +130,7 @@ def _solve_each(
     """
     import scipy.linalg.blas
 
-    trsm = scipy.linalg.blas.get_blas_funcs("trsm", (a, b))
+    trsm: Any = scipy.linalg.blas.get_blas_funcs("trsm", (a, b))
     operation = 0 if not transpose_a else 2 if conjugate_a else 1
     out = np.empty_like(b)
     for matrix, side, solution in zip(a, b, out, strict=True):
@@ -210,7 +209,7 @@ def _batch(ctx: Any, args: Any, dims: Any, **params: Any) -> Any:
     if a_dim is not None:
         return triangular_solve_p.bind(*mapped_in_front(ctx, args, dims), **params), 0
     # the same matrices for all examples, which are more columns, or rows, of the right-hand sides
-    axis = np.ndim(b) - (2 if params["left_side"] else 3)
+    axis = ndim_of(b) - (2 if params["left_side"] else 3)
     folded, unfold = fold_into(b, b_dim, axis)
     return unfold(triangular_solve_p.bind(a, folded, **params)), axis
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core.array import as_buffer, aval_of, wrap
+from funcflow.core import rules
+from funcflow.core.array import as_buffer, aval_of, ndim_of, shape_of, wrap
 from funcflow.core.aval import ShapedArray, UndefinedPrimal, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
-from funcflow.core.jaxpr import ClosedJaxpr, Effects
+from funcflow.core.jaxpr import ClosedJaxpr, Effects, JaxprEqn, has_side_effects
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure
 from funcflow.core.rewrite import dce_closed, hoist, permute
@@ -248,8 +249,8 @@ def _until_all_done(
 
 
 def _select_lanes(running: Any, old: Any, new: Any) -> Any:
-    which = expand_dims(running, range(1, np.ndim(new)))
-    return select_n(broadcast_to(which, np.shape(new)), old, new)
+    which = expand_dims(running, range(1, ndim_of(new)))
+    return select_n(broadcast_to(which, shape_of(new)), old, new)
 
 
 def _while_partial_eval(
@@ -262,20 +263,43 @@ def _while_partial_eval(
     cond_nconsts: int,
     body_nconsts: int,
 ) -> list[Any]:
-    """Run the known part; the staged loop computes it again along with the rest."""
+    """Run the known part; the staged loop computes it again along with the rest, silently."""
     params = {
         "cond_jaxpr": cond_jaxpr,
         "body_jaxpr": body_jaxpr,
         "cond_nconsts": cond_nconsts,
         "body_nconsts": body_nconsts,
     }
-    _, _, carry_u = _parts(_known_part(unknown, **params), cond_nconsts, body_nconsts)
-    staged = ctx.stage(while_p, args, params)
+    carry_u, _ = _known_part(unknown, **params)
     if all(carry_u):
-        return staged
+        return ctx.stage(while_p, args, params)
+    quiet = {"cond_jaxpr": _silent(cond_jaxpr), "body_jaxpr": _silent(body_jaxpr)}
+    staged = ctx.stage(while_p, args, {**params, **quiet})
     hidden = [UndefinedPrimal(aval_of(x)) if u else x for x, u in zip(args, unknown, strict=True)]
     known_outs = iter(while_of(*_known_loop(carry_u, hidden, **params)))
     return [s if u else next(known_outs) for s, u in zip(staged, carry_u, strict=True)]
+
+
+def _silent(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The jaxpr without equations that only print, here and in the jaxprs of its equations."""
+    if not has_side_effects(closed.effects):
+        return closed
+    eqns: list[JaxprEqn] = []
+    for eqn in closed.eqns:
+        if has_side_effects(eqn.effects):
+            if not eqn.outvars:
+                continue
+            params = {name: _silent_parameter(value) for name, value in eqn.params.items()}
+            effects = rules.effects[eqn.primitive](**params)
+            eqn = eqn.replace(params=params, effects=effects)
+        eqns.append(eqn)
+    return ClosedJaxpr(closed.jaxpr.replace(eqns=eqns), closed.consts)
+
+
+def _silent_parameter(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_silent_parameter, value))
+    return _silent(value) if isinstance(value, ClosedJaxpr) else value
 
 
 def _known_part(
@@ -285,8 +309,8 @@ def _known_part(
     body_jaxpr: ClosedJaxpr,
     cond_nconsts: int,
     body_nconsts: int,
-) -> list[bool]:
-    """Which arguments are unknown, with those parts of the carry that become so in the loop."""
+) -> tuple[list[bool], bool]:
+    """Which parts of the carry are unknown or become so in the loop, and whether its end is."""
     cond_u, body_u, carry_u = _parts(unknown, cond_nconsts, body_nconsts)
     while True:
         split = split_jaxpr(body_jaxpr, [*body_u, *carry_u], carry_u)
@@ -294,8 +318,8 @@ def _known_part(
             break
         carry_u = [a or b for a, b in zip(carry_u, split.unknown_outs, strict=True)]
     if any(split_jaxpr(cond_jaxpr, [*cond_u, *carry_u]).unknown_outs):
-        carry_u = [True] * len(carry_u)
-    return [*cond_u, *body_u, *carry_u]
+        return [True] * len(carry_u), True
+    return carry_u, False
 
 
 def _known_loop(
@@ -343,8 +367,9 @@ def _while_transpose(
     sizes = (cond_nconsts, body_nconsts)
     jaxprs = {"cond_jaxpr": cond_jaxpr, "body_jaxpr": body_jaxpr}
     counts = {"cond_nconsts": cond_nconsts, "body_nconsts": body_nconsts}
-    _, consts_l, carry_l = _parts(_known_part(linear, **jaxprs, **counts), *sizes)
-    if all(carry_l):
+    _, consts_l, _ = _parts(linear, *sizes)
+    carry_l, end_linear = _known_part(linear, **jaxprs, **counts)
+    if end_linear:
         raise NotDifferentiableError(
             "while_loop: the number of steps depends on a linear input",
             mend="linear_transpose takes linear functions only",

@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcflow.core import dtypes, rules
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import Shape, ShapedArray, Zero
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure, tree_unflatten
 from funcflow.core.rules import NONDIFFERENTIABLE, NONLINEAR, Absent, Rule, define
-from funcflow.lax.addressing import GatherDimensionNumbers, ScatterDimensionNumbers
 from funcflow.lax.arithmetic import add_p, max_p, min_p
 from funcflow.lax.comparison import ge_p, le_p
 from funcflow.lax.convolution_shapes import dilated, padtype_to_pads, windows_along
 from funcflow.lax.creation import full
+from funcflow.lax.dimension_numbers import GatherDimensionNumbers, ScatterDimensionNumbers
 from funcflow.lax.forms import ANY, NUMBERS, check_dtype
 from funcflow.lax.indexing import gather, scatter_add
 from funcflow.lax.linear import linear_jvp
@@ -198,7 +198,7 @@ def _fold_axis(
 ) -> Arrays:
     size, stride = window.window_dimensions[axis], window.window_strides[axis]
     apart = window.window_dilation[axis]
-    extent = np.shape(arrays[0])[axis]
+    extent = shape_of(arrays[0])[axis]
     room = extent - (size - 1) * apart
     if room <= 0:
         return [slice_(x, 0, 0, 1, axis) for x in arrays]
@@ -380,7 +380,7 @@ def reduce_window(
         padded = [pad(x, i, window.padding_config()) for x, i in zip(leaves, fills, strict=True)]
         folded = fold_windows(combine, padded, window, slice_in_dim)
     if identity is None or not is_identity(inits[0], identity):
-        starts = [broadcast_to(i, np.shape(x)) for i, x in zip(inits, folded, strict=True)]
+        starts = [broadcast_to(i, shape_of(x)) for i, x in zip(inits, folded, strict=True)]
         folded = combine(starts, folded)
     return tree_unflatten(treedef, folded)
 
@@ -442,12 +442,12 @@ define(
 
 def _at_winners(x: Any, winners: Any) -> Any:
     """The elements of `x` at the winners, zero where a window has none."""
-    size = math.prod(np.shape(x))
+    size = math.prod(shape_of(x))
     if size == 0:  # nothing to gather from
-        return full(np.shape(winners), 0, aval_of(x).dtype)
+        return full(shape_of(winners), 0, aval_of(x).dtype)
     return gather(
         reshape(x, (size,)),
-        expand_dims(winners, (np.ndim(winners),)),
+        expand_dims(winners, (ndim_of(winners),)),
         GatherDimensionNumbers((), (0,), (0,)),
         (1,),
         mode="fill",
@@ -494,10 +494,10 @@ def select_and_scatter_add(
     """
     window = (window_dimensions, window_strides, padding, None, None)
     winners = _winners("select_and_scatter_add", operand, select_prim, window)
-    shape = np.shape(operand)
+    shape = shape_of(operand)
     flat = scatter_add(
         full((math.prod(shape),), 0, aval_of(source).dtype),
-        expand_dims(winners, (np.ndim(winners),)),
+        expand_dims(winners, (ndim_of(winners),)),
         source,
         ScatterDimensionNumbers((), (0,), (0,)),
         mode="drop",
@@ -514,7 +514,7 @@ def _winners(function: str, operand: Any, select_prim: Primitive, window: Any) -
             f"{function}: select_prim must be ge_p or le_p, got {select_prim}",
             mend="use ff.lax.ge_p for maxima, ff.lax.le_p for minima",
         )
-    canonical = _canonical_window(function, np.shape(operand), *window)
+    canonical = _canonical_window(function, shape_of(operand), *window)
     return window_winners_p.bind(
         operand, select=_SELECTS[select_prim], batch_dims=0, **canonical._asdict()
     )

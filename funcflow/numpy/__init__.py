@@ -1,9 +1,8 @@
 """The functions and types of `jax.numpy`, over `funcflow.lax`."""
 
+from funcflow.core.array import install_methods
 from funcflow.core.array import Array as ndarray
-from funcflow.numpy import array_methods as _array_methods
 from funcflow.numpy import linalg
-from funcflow.numpy import protocols as _protocols
 from funcflow.numpy.arithmetic import (
     abs,
     absolute,
@@ -249,6 +248,7 @@ from funcflow.numpy.products import (
     vecmat,
 )
 from funcflow.numpy.promotion import can_cast, isdtype, issubdtype, promote_types, result_type
+from funcflow.numpy.protocols import PROTOCOLS
 from funcflow.numpy.quantiles import (
     median,
     nanmedian,
@@ -399,6 +399,8 @@ from funcflow.numpy.trigonometric import (
 )
 from funcflow.numpy.vectorizing import apply_along_axis, apply_over_axes, vectorize
 
+install_methods({**METHODS, **PROTOCOLS})
+
 # fmt: off
 __all__ = [
     "linalg", "ndarray",
@@ -407,8 +409,6 @@ __all__ = [
     "floor_divide", "fmax", "fmin", "fmod", "gcd", "hypot", "lcm", "maximum", "minimum", "mod",
     "multiply", "negative", "positive", "pow", "power", "reciprocal", "remainder", "sign",
     "sqrt", "square", "subtract", "true_divide",
-    # array_methods
-    "METHODS",
     # bitwise
     "bitwise_and", "bitwise_count", "bitwise_invert", "bitwise_left_shift", "bitwise_not",
     "bitwise_or", "bitwise_right_shift", "bitwise_xor", "invert", "left_shift", "right_shift",

@@ -77,10 +77,10 @@ def static_int(function: str, argument: str, x: Any) -> int:
 
 def static_shape(function: str, shape: Any) -> Shape:
     """A shape: an integer or a sequence of integers, none of them negative or traced."""
-    if isinstance(shape, int | np.integer) or (isinstance(shape, Array) and not shape.ndim):
-        shape = (shape,)
-    if isinstance(shape, Array | np.ndarray):
+    if isinstance(shape, Array | np.ndarray) and shape.ndim:
         shape = static(function, "shape", shape).tolist()
+    if not hasattr(shape, "__iter__"):
+        shape = (shape,)
     extents = tuple(static_int(function, "shape", extent) for extent in shape)
     if any(extent < 0 for extent in extents):
         raise ArgumentError(
@@ -95,6 +95,12 @@ def normal_axes(function: str, axis: int | Sequence[int], ndim: int) -> tuple[An
     if isinstance(axis, list | tuple | np.ndarray):
         return tuple(static_int(function, "axis", a) for a in axis)
     return (static_int(function, "axis", axis),)
+
+
+def broadcasts_to(shape: Shape, target: Shape) -> bool:
+    """Whether an array of one shape can be repeated to another."""
+    offset = len(target) - len(shape)
+    return offset >= 0 and all(e in (1, target[i + offset]) for i, e in enumerate(shape))
 
 
 def refuse_inplace(function: str, inplace: bool) -> None:

@@ -1,5 +1,6 @@
 """Elementwise arithmetic: sums, products, quotients, powers, extrema, integer divisors."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,17 +77,16 @@ def floor_divide(x: Any, y: Any, /) -> Array:
         DtypeError: an argument is complex.
     """
     x, y = _real("floor_divide", *promote_numeric("floor_divide", x, y))
-    zero = _zero(y)
-    by_zero = lax.eq(y, zero)
-    divisor = lax.select(by_zero, np.ones((), zero.dtype), y)
+    is_float = dtypes.is_float(lattice_type(y)[0])
+    by_zero = lax.eq(y, 0)
+    divisor = lax.select(by_zero, 1, y)
     rest = lax.rem(x, divisor)
     whole = lax.div(lax.sub(x, rest), divisor)
-    if dtypes.is_float(zero.dtype):
+    if is_float:
         # exact up to rounding, so the nearest integer is the one meant
         whole = lax.round(whole, lax.RoundingMethod.TO_NEAREST_EVEN)
-    one_less = lax.sub(whole, np.ones((), zero.dtype))
-    floor = lax.select(_wrong_sign(rest, divisor), one_less, whole)
-    return lax.select(by_zero, lax.div(x, y) if dtypes.is_float(zero.dtype) else zero, floor)
+    floor = lax.select(_wrong_sign(rest, divisor), lax.sub(whole, 1), whole)
+    return lax.select(by_zero, lax.div(x, y) if is_float else 0, floor)
 
 
 @fast_binary(np.remainder, "fiu")
@@ -113,20 +113,14 @@ def fmod(x: Any, y: Any, /) -> Array:
 
 
 def _truncated_remainder(x: Any, y: Any) -> Array:
-    zero = _zero(y)
-    if dtypes.is_integer(zero.dtype):
-        y = lax.select(lax.eq(y, zero), np.ones((), zero.dtype), y)
+    if dtypes.is_integer(lattice_type(y)[0]):
+        y = lax.select(lax.eq(y, 0), 1, y)
     return lax.rem(x, y)
 
 
 def _wrong_sign(rest: Any, y: Any) -> Array:
     """Whether a remainder is not zero and has not the sign of the divisor."""
-    zero = _zero(y)
-    return lax.bitwise_and(lax.ne(rest, zero), lax.ne(lax.lt(rest, zero), lax.lt(y, zero)))
-
-
-def _zero(x: Any) -> np.ndarray[Any, Any]:
-    return np.zeros((), lattice_type(x)[0])
+    return lax.bitwise_and(lax.ne(rest, 0), lax.ne(lax.lt(rest, 0), lax.lt(y, 0)))
 
 
 def _real(name: str, *args: Any) -> Sequence[Any]:
@@ -187,16 +181,11 @@ def hypot(x: Any, y: Any, /) -> Array:
     x, y = _real("hypot", *promote_inexact("hypot", x, y))
     x, y = lax.abs(x), lax.abs(y)
     longer, shorter = lax.max(x, y), lax.min(x, y)
-    at_origin = lax.eq(longer, _zero(x))
-    safe = lax.select(at_origin, np.ones((), longer.dtype), longer)
+    at_origin = lax.eq(longer, 0)
+    safe = lax.select(at_origin, 1, longer)
     length = lax.mul(safe, lax.sqrt(lax.add(lax.square(lax.div(shorter, safe)), 1.0)))
-    infinite = lax.bitwise_or(_is_infinite(x), _is_infinite(y))
-    length = lax.select(infinite, np.asarray(np.inf, length.dtype), length)
-    return lax.select(at_origin, _zero(length), length)
-
-
-def _is_infinite(magnitude: Any) -> Array:
-    return lax.eq(magnitude, np.asarray(np.inf, lattice_type(magnitude)[0]))
+    infinite = lax.bitwise_or(lax.eq(x, math.inf), lax.eq(y, math.inf))
+    return lax.select(at_origin, 0, lax.select(infinite, math.inf, length))
 
 
 # --- powers -----------------------------------------------------------------------------------
@@ -264,23 +253,21 @@ def _power_static(x: Any, exponent: int) -> Array:
 def _power_of_integers(x: Any, y: Any) -> Array:
     """Repeated squaring over the bits of the exponent."""
     shape = lax.broadcast_shapes(np.shape(x), np.shape(y))
-    zero = _zero(x)
-    one = np.ones((), zero.dtype)
 
     def unfinished(state: Any) -> Any:
-        return lax.reduce_or(lax.ne(state[2], zero), tuple(range(len(shape))))
+        return lax.reduce_or(lax.ne(state[2], 0), tuple(range(len(shape))))
 
     def step(state: Any) -> Any:
         power, base, bits = state
-        odd = lax.ne(lax.bitwise_and(bits, one), zero)
+        odd = lax.ne(lax.bitwise_and(bits, 1), 0)
         power = lax.select(odd, lax.mul(power, base), power)
-        return power, lax.mul(base, base), lax.shift_right_logical(bits, one)
+        return power, lax.mul(base, base), lax.shift_right_logical(bits, 1)
 
-    start = [lax.broadcast_to(v, shape) for v in (one, x, y)]
+    start = [lax.broadcast_to(v, shape) for v in (convert(1, lattice_type(x)[0]), x, y)]
     power = lax.while_loop(unfinished, step, tuple(start))[0]
     # 1 / x**n truncates to 0 but for x = 1 and x = -1
-    is_unit = lax.eq(absolute(x), one)
-    return lax.select(lax.bitwise_and(lax.lt(y, zero), lax.bitwise_not(is_unit)), zero, power)
+    is_unit = lax.eq(absolute(x), 1)
+    return lax.select(lax.bitwise_and(lax.lt(y, 0), lax.bitwise_not(is_unit)), 0, power)
 
 
 def float_power(x: Any, y: Any, /) -> Array:
@@ -310,15 +297,17 @@ def minimum(x: Any, y: Any, /) -> Array:
 @fast_binary(np.fmax, "fiu")
 def fmax(x1: Any, x2: Any, /) -> Array:
     """The larger of the two, elementwise; where one is NaN, the other."""
-    x1, x2 = promote("fmax", x1, x2)
-    return lax.select(lax.bitwise_or(lax.gt(x1, x2), lax.ne(x2, x2)), x1, x2)
+    return _ignoring_nan(lax.max, *promote("fmax", x1, x2))
 
 
 @fast_binary(np.fmin, "fiu")
 def fmin(x1: Any, x2: Any, /) -> Array:
     """The smaller of the two, elementwise; where one is NaN, the other."""
-    x1, x2 = promote("fmin", x1, x2)
-    return lax.select(lax.bitwise_or(lax.lt(x1, x2), lax.ne(x2, x2)), x1, x2)
+    return _ignoring_nan(lax.min, *promote("fmin", x1, x2))
+
+
+def _ignoring_nan(extremum: Any, x: Any, y: Any) -> Array:
+    return lax.select(lax.ne(x, x), y, lax.select(lax.ne(y, y), x, extremum(x, y)))
 
 
 def clip(arr: Any, /, min: Any = None, max: Any = None) -> Array:
@@ -357,8 +346,7 @@ def lcm(x1: Any, x2: Any) -> Array:
     """The least common multiple of integers, elementwise."""
     x1, x2 = _integers("lcm", x1, x2)
     divisor = _gcd(x1, x2)
-    zero = np.zeros((), divisor.dtype)
-    safe = lax.select(lax.eq(divisor, zero), np.ones((), divisor.dtype), divisor)
+    safe = lax.select(lax.eq(divisor, 0), 1, divisor)
     return absolute(lax.mul(lax.div(x1, safe), x2))
 
 
@@ -372,16 +360,15 @@ def _integers(name: str, *args: Any) -> Any:
 
 def _gcd(x: Any, y: Any) -> Array:
     shape = lax.broadcast_shapes(np.shape(x), np.shape(y))
-    zero = np.zeros((), lattice_type(x)[0])
 
     def unfinished(pair: Any) -> Any:
-        return lax.reduce_or(lax.ne(pair[1], zero), tuple(range(len(shape))))
+        return lax.reduce_or(lax.ne(pair[1], 0), tuple(range(len(shape))))
 
     def step(pair: Any) -> Any:
         x, y = pair
-        done = lax.eq(y, zero)
-        rest = lax.rem(x, lax.select(done, np.ones((), y.dtype), y))
-        return lax.select(done, x, y), lax.select(done, zero, rest)
+        done = lax.eq(y, 0)
+        rest = lax.rem(x, lax.select(done, 1, y))
+        return lax.select(done, x, y), lax.select(done, 0, rest)
 
     start = tuple(lax.broadcast_to(absolute(v), shape) for v in (x, y))
     return lax.while_loop(unfinished, step, start)[0]

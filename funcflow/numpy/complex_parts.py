@@ -8,7 +8,9 @@ import numpy as np
 from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.eager import fast_unary
-from funcflow.numpy.promotion import as_array, inexact, is_complex, lattice_type
+from funcflow.numpy.arithmetic import multiply
+from funcflow.numpy.floating import signbit
+from funcflow.numpy.promotion import as_array, inexact, is_complex
 
 
 @fast_unary(np.conjugate, "c")
@@ -37,29 +39,29 @@ def angle(z: Any, deg: bool = False) -> Array:
     """The angle of complex numbers in the plane, in (-pi, pi], elementwise.
 
     Args:
-        z: numbers; for real ones it is 0 or pi, and NaN for NaN.
+        z: numbers; for real ones it is 0, or pi if they are negative, and NaN for NaN.
         deg: whether the result is in degrees.
     """
     z = inexact("angle", z)
     if is_complex(z):
         out = lax.atan2(lax.imag(z), lax.real(z))
     else:
-        zero = np.zeros((), lattice_type(z)[0])
-        out = lax.select(lax.lt(z, zero), np.asarray(math.pi, zero.dtype), zero)
-        out = lax.select(lax.ne(z, z), z, out)
-    return lax.mul(out, 180 / math.pi) if deg else out
+        is_nan = lax.ne(z, z)
+        negative = lax.bitwise_and(signbit(z), lax.bitwise_not(is_nan))
+        out = lax.select(negative, math.pi, lax.select(is_nan, z, 0))
+    return multiply(out, 180 / math.pi) if deg else out
 
 
 def iscomplex(x: Any) -> Array:
     """Whether the imaginary part is not 0, elementwise."""
     part = imag(x)
-    return lax.ne(part, np.zeros((), part.dtype))
+    return lax.ne(part, 0)
 
 
 def isreal(x: Any) -> Array:
     """Whether the imaginary part is 0, elementwise."""
     part = imag(x)
-    return lax.eq(part, np.zeros((), part.dtype))
+    return lax.eq(part, 0)
 
 
 def iscomplexobj(x: Any) -> bool:

@@ -82,7 +82,7 @@ def _convert(x: Any, dtype: np.dtype[Any] | None) -> Array:
     if isinstance(x, list | tuple | range):
         return _from_sequence(x, dtype)
     if isinstance(x, np.ndarray | np.generic):
-        x = wrap(np.array(x, dtypes.as_dtype(x.dtype)))
+        x = wrap(np.array(x, dtypes.as_dtype(x.dtype.newbyteorder("="))))
     elif hasattr(x, "__jax_array__"):
         x = _convert(x.__jax_array__(), None)
     elif not isinstance(x, Array):

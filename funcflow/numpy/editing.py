@@ -9,6 +9,7 @@ from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
 from funcflow.numpy.arguments import (
+    broadcasts_to,
     buffer_of,
     index_dtype,
     is_known,
@@ -138,7 +139,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Array:
 
 
 def _broadcast_values(values: Array, shape: tuple[int, ...]) -> Array:
-    if lax.broadcast_shapes(values.shape, shape) != shape:
+    if not broadcasts_to(values.shape, shape):
         raise ShapeError(
             f"insert: values of shape {values.shape} do not broadcast to {shape}",
             mend="pass one value for each place",
@@ -209,7 +210,7 @@ def delete(
     if isinstance(obj, Array) and not is_known(obj):
         if obj.ndim and not assume_unique_indices:
             raise ConcretizationTypeError(
-                f"delete: the indices {obj.aval} are traced, so the length of the result is unknown",
+                f"delete: the indices {obj.aval} are traced, so the result's length is unknown",
                 mend="promise that none is named twice: assume_unique_indices=True",
             )
         obj = lax.convert_element_type(lax.reshape(obj, (obj.size, 1)), index_dtype())

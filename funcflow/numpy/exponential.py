@@ -1,5 +1,6 @@
 """Elementwise exponentials and logarithms."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.eager import fast_binary, fast_unary
-from funcflow.numpy.promotion import convert, inexact, is_complex, lattice_type, promote_inexact
+from funcflow.numpy.promotion import inexact, is_complex, lattice_type, promote_inexact
 
 
 @fast_unary(np.exp, "fc")
@@ -53,7 +54,11 @@ def log10(x: Any, /) -> Array:
 
 
 def _log_to_base(x: Any, base: float) -> Array:
-    return lax.div(lax.log(x), convert(np.log(base), lattice_type(x)[0]))
+    natural, divisor = lax.log(x), math.log(base)
+    if is_complex(x):  # by parts, since -inf times 0i would be NaN
+        real, imag = lax.div(lax.real(natural), divisor), lax.div(lax.imag(natural), divisor)
+        return lax.complex(real, imag)
+    return lax.div(natural, divisor)
 
 
 @fast_binary(np.logaddexp, "f")
@@ -75,7 +80,7 @@ def logaddexp(x1: Any, x2: Any, /) -> Array:
 def logaddexp2(x1: Any, x2: Any, /) -> Array:
     """`log2(2**x1 + 2**x2)`, elementwise, without overflow; see `logaddexp`."""
     x1, x2 = promote_inexact("logaddexp2", x1, x2)
-    log_of_two = convert(np.log(2.0), lattice_type(x1)[0])
+    log_of_two = math.log(2.0)
     scaled = _logaddexp(lax.mul(x1, log_of_two), lax.mul(x2, log_of_two))
     return lax.div(scaled, log_of_two)
 
@@ -88,14 +93,13 @@ def _logaddexp(x: Any, y: Any) -> Array:
     x_is_larger = lax.gt(x, y)
     larger, smaller = lax.select(x_is_larger, x, y), lax.select(x_is_larger, y, x)
     infinite = lax.bitwise_and(lax.eq(x, y), lax.bitwise_not(lax.is_finite(larger)))
-    zero = np.zeros((), lattice_type(x)[0])
-    difference = lax.select(infinite, zero, lax.sub(smaller, larger))
+    difference = lax.select(infinite, 0, lax.sub(smaller, larger))
     return lax.add(larger, lax.log1p(lax.exp(difference)))
 
 
 def _logaddexp_complex(x: Any, y: Any) -> Array:
     # what the larger real part is does not change the result, so it need not be differentiated
     top = lax.stop_gradient(lax.max(lax.real(x), lax.real(y)))
-    top = lax.select(lax.is_finite(top), top, np.zeros((), top.dtype))
+    top = lax.select(lax.is_finite(top), top, 0)
     top = lax.convert_element_type(top, lattice_type(x)[0])
     return lax.add(top, lax.log(lax.add(lax.exp(lax.sub(x, top)), lax.exp(lax.sub(y, top)))))

@@ -1,5 +1,6 @@
 """Elementwise functions of the representation of numbers: NaN, infinity, sign, exponent."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from funcflow.numpy.promotion import (
     convert,
     is_complex,
     lattice_type,
+    numeric,
     promote_inexact,
     refuse_out,
 )
@@ -48,7 +50,7 @@ def isinf(x: Any, /) -> Array:
     """Whether `x` is infinite, elementwise; of complex numbers, whether a part is."""
     x = as_array("isinf", x)
     if dtypes.is_float(x.dtype):
-        return lax.eq(lax.abs(x), _infinity(x.dtype))
+        return lax.eq(lax.abs(x), math.inf)
     if is_complex(x):
         return lax.bitwise_or(isinf(lax.real(x)), isinf(lax.imag(x)))
     return _nowhere(x)
@@ -70,11 +72,7 @@ def _is_infinity(name: str, x: Any, sign: int) -> Array:
     x = as_array(name, x)
     if is_complex(x):
         raise DtypeError(f"{name}: takes real numbers, got {x.aval}", mend="use fnp.isinf")
-    return lax.eq(x, sign * _infinity(x.dtype)) if dtypes.is_float(x.dtype) else _nowhere(x)
-
-
-def _infinity(dtype: DType) -> Any:
-    return np.asarray(np.inf, dtype)
+    return lax.eq(x, sign * math.inf) if dtypes.is_float(x.dtype) else _nowhere(x)
 
 
 def _nowhere(x: Array) -> Array:
@@ -127,9 +125,9 @@ def signbit(x: Any, /) -> Array:
     if is_complex(x):
         raise DtypeError(f"signbit: takes real numbers, got {x.aval}", mend="use fnp.real(x)")
     if not dtypes.is_float(x.dtype):
-        return lax.lt(x, np.zeros((), x.dtype))
+        return lax.lt(x, 0)
     signed = np.dtype(f"int{8 * x.dtype.itemsize}")
-    return lax.lt(lax.bitcast_convert_type(x, signed), np.zeros((), signed))
+    return lax.lt(lax.bitcast_convert_type(x, signed), 0)
 
 
 @fast_binary(np.copysign, "f")
@@ -153,9 +151,7 @@ def _real(name: str, *args: Any) -> Sequence[Any]:
 def heaviside(x1: Any, x2: Any, /) -> Array:
     """The unit step, elementwise: 0 where `x1 < 0`, `x2` where `x1 == 0`, 1 where `x1 > 0`."""
     x1, x2 = _real("heaviside", x1, x2)
-    dtype = lattice_type(x1)[0]
-    zero, one = np.zeros((), dtype), np.ones((), dtype)
-    step = lax.select(lax.lt(x1, zero), zero, lax.select(lax.gt(x1, zero), one, x2))
+    step = lax.select(lax.lt(x1, 0), 0, lax.select(lax.gt(x1, 0), 1, x2))
     return lax.select(lax.ne(x1, x1), x1, step)
 
 
@@ -172,7 +168,7 @@ def nextafter(x: Any, y: Any, /) -> Array:
 def spacing(x: Any, /) -> Array:
     """The distance from `x` to the next number away from 0, with the sign of `x`, elementwise."""
     x = _real("spacing", x)[0]
-    return lax.sub(lax.nextafter(x, copysign(_infinity(lattice_type(x)[0]), x)), x)
+    return lax.sub(lax.nextafter(x, copysign(convert(math.inf, lattice_type(x)[0]), x)), x)
 
 
 def frexp(x: Any, /) -> tuple[Array, Array]:
@@ -186,13 +182,13 @@ def frexp(x: Any, /) -> tuple[Array, Array]:
     info = ml_dtypes.finfo(dtype)
     # subnormal numbers are scaled up, so that their exponent field is not 0
     lift = info.nmant + 1
-    subnormal = lax.lt(lax.abs(x), np.asarray(info.tiny, dtype))
+    subnormal = lax.lt(lax.abs(x), float(info.tiny))
     lifted = lax.select(subnormal, lax.mul(x, 2.0**lift), x)
     bias = info.maxexp - 2  # of a mantissa in [0.5, 1)
-    offset = lax.select(subnormal, np.int32(bias + lift), np.int32(bias))
-    exponent = lax.sub(_exponent_field(lifted, info.nmant), offset)
-    regular = lax.bitwise_and(lax.is_finite(x), lax.ne(x, np.zeros((), dtype)))
-    exponent = lax.select(regular, exponent, np.int32(0))
+    exponent = lax.sub(_exponent_field(lifted, info.nmant), bias)
+    exponent = lax.select(subnormal, lax.sub(exponent, lift), exponent)
+    regular = lax.bitwise_and(lax.is_finite(x), lax.ne(x, 0))
+    exponent = lax.select(regular, exponent, 0)
     return ldexp(x, lax.neg(exponent)), exponent
 
 
@@ -217,7 +213,7 @@ def ldexp(x1: Any, x2: Any, /) -> Array:
         DtypeError: `x1` is complex or `x2` is not of an integer dtype.
     """
     (x1,) = _real("ldexp", x1)
-    exponent = as_array("ldexp", x2)
+    exponent = as_array("ldexp", numeric("ldexp", x2))
     if not dtypes.is_integer(exponent.dtype):
         raise DtypeError(
             f"ldexp: the exponent must be an integer, got {exponent.aval}",
@@ -226,11 +222,10 @@ def ldexp(x1: Any, x2: Any, /) -> Array:
     dtype = lattice_type(x1)[0]
     # in three steps, since 2**x2 may overflow or vanish where the product does not
     greatest = ml_dtypes.finfo(dtype).maxexp - 2
-    limit = np.asarray(3 * greatest, np.int32)
+    limit = 3 * greatest
     if exponent.dtype.itemsize < 4:
         exponent = lax.convert_element_type(exponent, np.int32)
-    limit = limit.astype(exponent.dtype)
-    low = np.zeros((), exponent.dtype) if exponent.dtype.kind == "u" else -limit
+    low = 0 if exponent.dtype.kind == "u" else -limit
     exponent = lax.convert_element_type(lax.clamp(low, exponent, limit), np.int32)
     third = lax.div(exponent, 3)
     for step in (third, third, lax.sub(exponent, lax.mul(third, 2))):
@@ -253,5 +248,4 @@ def modf(x: Any, /, out: None = None) -> tuple[Array, Array]:
     refuse_out("modf", out)
     (x,) = _real("modf", x)
     whole = trunc(x)
-    zero = np.zeros((), lattice_type(x)[0])
-    return lax.select(isinf(x), zero, lax.sub(x, whole)), whole
+    return lax.select(isinf(x), 0, lax.sub(x, whole)), whole

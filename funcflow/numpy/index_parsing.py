@@ -130,7 +130,8 @@ def parse_index(shape: Shape, index: Any, mode: Any = None) -> ParsedIndex:
                 slices.append(Slice(0, 1, extent))
                 checked = _is_checked(entry, mode)
                 in_bounds = in_bounds and checked
-                arrays[axis - len(dropped)] = _nonnegative(entry, extent, axis, checked)
+                indices = np.asarray(entry) if type(entry) is int else entry
+                arrays[axis - len(dropped)] = _nonnegative(indices, extent, axis, checked)
     basic = BasicIndex(operand_shape, tuple(slices), tuple(dropped))
     if not arrays:
         kept = tuple(extent for kind, extent in layout if kind in (_NEW, _KEPT))
@@ -297,13 +298,13 @@ def out_of_bounds(i: int, extent: int, axis: int) -> OutOfBoundsError:
 
 
 def _is_checked(indices: Any, mode: Any) -> bool:
-    """Whether to look for indices out of bounds: no mode says what to do, and the values are there."""
+    """Whether to look for indices out of bounds: no mode says what to do, and they are known."""
     return mode is None and is_known(indices)
 
 
 def _nonnegative(indices: Any, extent: int, axis: int, checked: bool) -> Any:
     """Integer indices counted from the front, as int32 or int64."""
-    dtype = np.dtype("int32" if np.result_type(indices.dtype).itemsize < 8 else "int64")
+    dtype = np.dtype("int64" if indices.dtype.itemsize == 8 else "int32")
     if not is_known(indices):
         indices = lax.convert_element_type(indices, dtype)
         return lax.select(lax.lt(indices, 0), lax.add(indices, extent), indices)

@@ -76,7 +76,7 @@ def greater_equal(x: Any, y: Any, /) -> Array:
 def truth(name: str, x: Any) -> Array:
     """Whether each element is not zero."""
     x = as_array(name, x)
-    return x if x.dtype == np.bool_ else lax.ne(x, np.zeros((), x.dtype))
+    return x if x.dtype == np.bool_ else lax.ne(x, 0)
 
 
 @fast_binary(np.logical_and, "fciub")

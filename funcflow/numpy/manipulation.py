@@ -10,7 +10,13 @@ from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, AxisError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
-from funcflow.numpy.arguments import is_known, normal_axes, static_int, static_shape
+from funcflow.numpy.arguments import (
+    broadcasts_to,
+    is_known,
+    normal_axes,
+    static_int,
+    static_shape,
+)
 from funcflow.numpy.promotion import as_array
 
 # --- shapes ---------------------------------------------------------------------------------
@@ -105,11 +111,7 @@ def broadcast_to(array: Any, shape: Any) -> Array:
     """
     array = as_array("broadcast_to", array)
     shape = static_shape("broadcast_to", shape)
-    fits = array.ndim <= len(shape) and all(
-        extent in (1, target)
-        for extent, target in zip(array.shape[::-1], shape[::-1], strict=False)
-    )
-    if not fits:
+    if not broadcasts_to(array.shape, shape):
         raise ShapeError(
             f"broadcast_to: an array of shape {array.shape} does not broadcast to {shape}",
             mend="aligned from the right, each extent must be 1 or the new one",

@@ -33,6 +33,7 @@ def check_arraylike(name: str, *args: Any) -> None:
                 mend="convert it with fnp.array(...)",
             )
 
+
 def refuse_out(name: str, out: Any) -> None:
     """Refuse NumPy's `out=`: arrays are immutable."""
     if out is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from funcflow import lax
 from funcflow import numpy as fnp
-from funcflow.core.array import Array, ConcreteArray, install_methods
+from funcflow.core.array import Array, ConcreteArray
 from funcflow.core.errors import ArgumentError, ImmutableError
 
 # --- ufuncs ---------------------------------------------------------------------------------
@@ -236,10 +236,8 @@ def array_namespace(self: Array, *, api_version: str | None = None) -> Any:
     return fnp
 
 
-install_methods(
-    {
-        "__array_ufunc__": array_ufunc,
-        "__array_function__": array_function,
-        "__array_namespace__": array_namespace,
-    }
-)
+PROTOCOLS = {
+    "__array_ufunc__": array_ufunc,
+    "__array_function__": array_function,
+    "__array_namespace__": array_namespace,
+}

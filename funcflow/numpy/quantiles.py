@@ -18,7 +18,6 @@ from funcflow.numpy.promotion import (
     convert,
     inexact,
     is_complex,
-    promote_inexact,
     refuse_out,
 )
 from funcflow.numpy.reductions import aligned_weights, reduced_axes
@@ -158,7 +157,7 @@ def _quantile(
             f"{name}: no method {method!r}" + (" with weights" if weights is not None else ""),
             mend="use 'inverted_cdf'" if weights is not None else f"use one of {_METHODS}",
         )
-    a, q = (as_array(name, x) for x in promote_inexact(name, a, q))
+    a, q = (as_array(name, inexact(name, x)) for x in (a, q))
     if is_complex(a):
         raise DtypeError(f"{name}: complex numbers have no order", mend="pass fnp.abs(a)")
     if q.ndim > 1:

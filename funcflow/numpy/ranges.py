@@ -8,7 +8,7 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core import dtypes
-from funcflow.core.array import Array, as_buffer, aval_of, wrap
+from funcflow.core.array import Array, ConcreteArray, aval_of, wrap
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.core.trace import Tracer
 from funcflow.lax.shape import moveaxis
@@ -42,7 +42,7 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
         raise ShapeError(
             f"arange: takes numbers, got arrays {few(avals)}", mend="pass arrays of no dimension"
         )
-    values = [as_buffer(known(x)).item() for x in given]
+    values = [_exact(known(x)).item() for x in given]
     first, last = (0, values[0]) if stop is None else values[:2]
     stride = 1 if step is None else values[-1]
     if stride == 0:
@@ -53,6 +53,11 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     if stride != 1:
         counted = lax.mul(counted, np.asarray(stride).astype(target))
     return lax.add(counted, np.asarray(first).astype(target)) if first else counted
+
+
+def _exact(x: Any) -> np.ndarray[Any, Any]:
+    """A known value; Python floats in double precision."""
+    return x._value if isinstance(x, ConcreteArray) else np.asarray(x)
 
 
 def linspace(
@@ -89,7 +94,7 @@ def linspace(
         out = _interpolated(first, last, num, intervals, target)
         out = moveaxis(out, 0, axis)
     else:  # NumPy's own numbers, computed in double precision
-        ends = [as_buffer(x) for x in bounds]
+        ends = [_exact(x) for x in (start, stop)]
         out = wrap(np.linspace(*ends, num, endpoint=endpoint, axis=axis))
     out = _rounded(out, target)
     return (out, step) if retstep else out

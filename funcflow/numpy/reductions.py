@@ -23,7 +23,7 @@ from funcflow.core.array import Array
 from funcflow.core.eager import reduce_now
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
-from funcflow.numpy.arithmetic import true_divide
+from funcflow.numpy.arithmetic import sqrt, square, subtract, true_divide
 from funcflow.numpy.logic import truth
 from funcflow.numpy.promotion import (
     Axis,
@@ -350,7 +350,7 @@ def mean(
     a = operand("mean", a, dtypes.accumulator(inexact_dtype(result)))
     total = sum(a, axis, keepdims=keepdims, where=where)
     divisor = convert(count("mean", a, axis, keepdims, where), a.dtype)
-    return lax.convert_element_type(lax.div(total, divisor), result)
+    return lax.convert_element_type(true_divide(total, divisor), result)
 
 
 def count(name: str, a: Array, axis: Axis, keepdims: bool, where: Any) -> Any:
@@ -407,23 +407,25 @@ def var(
     a = operand("var", a, dtypes.accumulator(computed))
     if mean is None:
         mean = _mean(a, axis, keepdims=True, where=where)
-    centered = lax.sub(a, convert(as_array("var", mean), a.dtype))
+    centered = subtract(a, convert(as_array("var", mean), a.dtype))
     if is_complex(a):
         squares = lax.real(lax.mul(centered, lax.conj(centered)))
     else:
-        squares = lax.square(centered)
+        squares = square(centered)
     total = sum(squares, axis, keepdims=keepdims, where=where)
-    variance = _divide_by_freedom(total, count("var", a, axis, keepdims, where), ddof)
+    variance = _divided(total, count("var", a, axis, keepdims, where), ddof)
     return lax.convert_element_type(variance, dtypes.real_of(computed))
 
 
 _mean = mean  # `var` has an argument of that name
 
 
-def _divide_by_freedom(total: Array, elements: Any, ddof: Any) -> Array:
-    nan = np.asarray(np.nan, total.dtype)
+def _divided(total: Array, elements: Any, ddof: Any) -> Array:
+    """`total / (elements - ddof)`, NaN where the divisor is not positive."""
+    if isinstance(elements, int) and isinstance(ddof, int | float):
+        return true_divide(total, float(elements - ddof) if elements > ddof else math.nan)
     divisor = lax.sub(convert(elements, total.dtype), convert(ddof, total.dtype))
-    return lax.select(lax.gt(divisor, np.zeros((), total.dtype)), lax.div(total, divisor), nan)
+    return lax.select(lax.gt(divisor, 0), lax.div(total, divisor), math.nan)
 
 
 def std(
@@ -446,7 +448,7 @@ def std(
     variance = var(
         a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction
     )
-    return lax.sqrt(variance)
+    return sqrt(variance)
 
 
 def average(

@@ -34,7 +34,7 @@ def trunc(x: Any, /) -> Array:
     x = _real("trunc", x)
     if not dtypes.is_float(x.dtype):
         return x
-    negative = lax.lt(x, np.zeros((), x.dtype))
+    negative = lax.lt(x, 0)
     return lax.select(negative, lax.ceil(x), lax.floor(x))
 
 

@@ -147,7 +147,7 @@ def _convolved(
     a, v = (as_array(function, x) for x in promote_inexact(function, a, v))
     if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
         raise ShapeError(
-            f"{function}: takes vectors of at least one element, got shapes {a.shape} and {v.shape}",
+            f"{function}: takes vectors that are not empty, got shapes {a.shape} and {v.shape}",
             mend="ravel the arrays",
         )
     if correlation:

@@ -8,7 +8,8 @@ import numpy as np
 from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.eager import fast_binary, fast_unary
-from funcflow.numpy.promotion import inexact, lattice_type, promote_inexact
+from funcflow.numpy.arithmetic import multiply
+from funcflow.numpy.promotion import inexact, promote_inexact
 
 
 @fast_unary(np.sin, "fc")
@@ -101,20 +102,16 @@ asinh, acosh, atanh = arcsinh, arccosh, arctanh
 @fast_unary(np.deg2rad, "f")
 def deg2rad(x: Any, /) -> Array:
     """Degrees as radians, elementwise."""
-    return _scaled(inexact("deg2rad", x), math.pi / 180)
+    return multiply(inexact("deg2rad", x), math.pi / 180)
 
 
 @fast_unary(np.rad2deg, "f")
 def rad2deg(x: Any, /) -> Array:
     """Radians as degrees, elementwise."""
-    return _scaled(inexact("rad2deg", x), 180 / math.pi)
+    return multiply(inexact("rad2deg", x), 180 / math.pi)
 
 
 radians, degrees = deg2rad, rad2deg
-
-
-def _scaled(x: Any, factor: float) -> Array:
-    return lax.mul(x, factor)
 
 
 def sinc(x: Any, /) -> Array:
@@ -122,9 +119,9 @@ def sinc(x: Any, /) -> Array:
 
     Near 0 it is computed by its power series, so that derivatives are exact there, too.
     """
-    angle = lax.mul(inexact("sinc", x), math.pi)
+    angle = multiply(inexact("sinc", x), math.pi)
     near_zero = lax.lt(lax.abs(angle), 0.5)
-    safe = lax.select(near_zero, np.ones((), lattice_type(angle)[0]), angle)
+    safe = lax.select(near_zero, 1, angle)
     return lax.select(near_zero, _sinc_series(angle), lax.div(lax.sin(safe), safe))
 
 

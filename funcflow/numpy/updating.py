@@ -11,7 +11,7 @@ from funcflow.core.array import Array, ConcreteArray
 from funcflow.core.eager import quiet
 from funcflow.core.errors import DtypeError, ShapeError
 from funcflow.core.trace import EVAL, current_trace
-from funcflow.numpy.arguments import is_known
+from funcflow.numpy.arguments import broadcasts_to, is_known
 from funcflow.numpy.arithmetic import divide, power
 from funcflow.numpy.index_parsing import AdvancedIndex, BasicIndex, ParsedIndex, parse_index
 from funcflow.numpy.indexing import (
@@ -225,7 +225,7 @@ def _update_mask(operation: str, x: Array, mask: Array, values: Array) -> Array:
     axes that the mask leaves.
     """
     rest = x.shape[mask.ndim :]
-    if lax.broadcast_shapes(values.shape, rest) != rest:
+    if not broadcasts_to(values.shape, rest):
         raise ShapeError(
             f"at[mask].{operation}: with a traced mask, values of shape {values.shape} must "
             f"broadcast to {rest}",
@@ -247,13 +247,12 @@ def write(
     promises: dict[str, bool] | None = None,
 ) -> Array:
     """Update the elements of `x` that a parsed index selects."""
-    shape = values.shape
-    fits = len(shape) <= len(index.shape) or all(e == 1 for e in shape[: -len(index.shape) or None])
-    if fits and len(shape) > len(index.shape):  # NumPy drops leading axes of extent 1
-        values = lax.reshape(values, shape[len(shape) - len(index.shape) :])
-    if not fits or lax.broadcast_shapes(values.shape, index.shape) != index.shape:
+    surplus = max(values.ndim - len(index.shape), 0)
+    if values.shape[:surplus] == (1,) * surplus:  # NumPy drops leading axes of extent 1
+        values = lax.reshape(values, values.shape[surplus:])
+    if not broadcasts_to(values.shape, index.shape):
         raise ShapeError(
-            f"at[...].{operation}: values of shape {shape} do not broadcast to the indexed "
+            f"at[...].{operation}: values of shape {values.shape} do not broadcast to the indexed "
             f"elements' shape {index.shape}",
             mend="pass values of that shape, or of one that broadcasts to it",
         )

@@ -40,7 +40,6 @@ from funcflow.random.normal import lognormal as lognormal
 from funcflow.random.normal import maxwell as maxwell
 from funcflow.random.normal import multivariate_normal as multivariate_normal
 from funcflow.random.normal import normal as normal
-from funcflow.random.normal import orthogonal as orthogonal
 from funcflow.random.normal import truncated_normal as truncated_normal
 from funcflow.random.sampling import categorical as categorical
 from funcflow.random.sampling import choice as choice

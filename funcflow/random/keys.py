@@ -134,6 +134,10 @@ class KeyArray:
             return NotImplemented
         return lax.reduce_and(lax.eq(self._data, other._data), (-1,))
 
+    def __ne__(self, other: object) -> Any:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else lax.bitwise_not(equal)
+
     def __bool__(self) -> NoReturn:
         raise LeafTypeError("a key has no truth value", mend="draw from it, e.g. bernoulli(key)")
 

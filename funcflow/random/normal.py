@@ -128,8 +128,8 @@ def multivariate_normal(
         shape: the shape of the array of vectors; by default what the leading axes of `mean` and
             `cov` broadcast to.
         dtype: a floating dtype; that of `mean` and `cov` by default.
-        method: how to find a factor of `cov`: "cholesky" (for positive definite matrices), "eigh"
-            or "svd".
+        method: how to find a factor of `cov`; "cholesky" is the only way as yet, and wants
+            positive definite matrices.
 
     Returns:
         An array of shape `(*shape, n)`, differentiable with respect to `mean` and `cov`.
@@ -139,10 +139,9 @@ def multivariate_normal(
         ShapeError: the shapes of `mean`, `cov` and `shape` do not fit together.
     """
     words = key_words("multivariate_normal", key)
-    if method not in _FACTORS:
+    if method != "cholesky":
         raise ArgumentError(
-            f"multivariate_normal: there is no method {method!r}",
-            mend=f"use one of {', '.join(map(repr, _FACTORS))}",
+            f"multivariate_normal: there is no method {method!r}", mend="use 'cholesky'"
         )
     mean = fnp.asarray(inexact("multivariate_normal", "mean", mean))
     cov = fnp.asarray(inexact("multivariate_normal", "cov", cov))
@@ -155,47 +154,9 @@ def multivariate_normal(
             f"(..., n, n), got {mean.shape} and {cov.shape}"
         )
     batch = sample_shape("multivariate_normal", shape, mean.shape[:-1], cov.shape[:-2])
-    factor = _FACTORS[method](cov.astype(found))
+    factor = fnp.linalg.cholesky(cov.astype(found))
     z = normal_of(words, (*batch, mean.shape[-1]), found)
     return mean.astype(found) + fnp.matmul(factor, z[..., None])[..., 0]
-
-
-def _factor_eigh(cov: Any) -> Any:
-    values, vectors = fnp.linalg.eigh(cov)
-    return vectors * fnp.sqrt(values[..., None, :])
-
-
-def _factor_svd(cov: Any) -> Any:
-    u, s, _ = fnp.linalg.svd(cov)
-    return u * fnp.sqrt(s[..., None, :])
-
-
-_FACTORS = {
-    "cholesky": lambda cov: fnp.linalg.cholesky(cov),
-    "eigh": _factor_eigh,
-    "svd": _factor_svd,
-}
-
-
-def orthogonal(
-    key: Any,
-    n: int,
-    shape: int | Sequence[int] = (),
-    dtype: Any = None,
-    m: int | None = None,
-) -> Array:
-    """Matrices distributed uniformly over the orthogonal group O(n); unitary for complex dtypes.
-
-    For `m != n` the shorter of rows and columns are orthonormal. The result has the shape
-    `(*shape, n, m)`. F. Mezzadri, "How to generate random matrices from the classical compact
-    groups" (Notices of the AMS, 2007).
-    """
-    columns = n if m is None else m
-    size = (*canonical_shape(shape, "orthogonal"), max(n, columns), min(n, columns))
-    q, r = fnp.linalg.qr(normal(key, size, dtype))
-    # the signs make the distribution uniform
-    q = q * fnp.sign(fnp.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
-    return fnp.swapaxes(q, -1, -2) if n < columns else q
 
 
 def maxwell(key: Any, shape: int | Sequence[int] = (), dtype: Any = None) -> Array:

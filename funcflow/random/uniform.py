@@ -75,7 +75,7 @@ def uniform(
     Returns:
         An array of the given shape and dtype, differentiable with respect to the bounds. Values
         are multiples of `2**-nmant` times the interval's length (`nmant`: the bits of the dtype's
-        significand).
+        significand), rounded; with bounds of one's own rounding may reach `maxval`.
 
     Raises:
         DtypeError: the dtype is not floating.

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core.array import as_buffer, aval_of, wrap
-from funcflow.core.aval import ShapeDtypeStruct, ShapedArray, Zero
+from funcflow.core.array import aval_of
+from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import ArgumentError, CallbackError, NotDifferentiableError
-from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import flatten_arguments, name_of
 from funcflow.core.primitive import Primitive
-from funcflow.core.pytree import PyTreeDef, tree_flatten, tree_unflatten
+from funcflow.core.pytree import PyTreeDef, tree_flatten
 from funcflow.core.rules import NONLINEAR, define
-from funcflow.core.staging import stage_out
 from funcflow.lax.loops import map as sequential_map
 from funcflow.lax.shape import expand_dims, moveaxis
 

@@ -121,9 +121,7 @@ def _partial_eval(
     return [next(staged_outs) if u else next(known_outs) for u in split.unknown_outs]
 
 
-def _recomputation(
-    split: SplitJaxpr, policy: Policy | None
-) -> tuple[ClosedJaxpr, ClosedJaxpr]:
+def _recomputation(split: SplitJaxpr, policy: Policy | None) -> tuple[ClosedJaxpr, ClosedJaxpr]:
     """The forward part, known -> (known outs, saved), and the part to be staged,
     (known, saved, unknown) -> unknown outs, which computes all other residuals again."""
     known = split.known.jaxpr
@@ -132,22 +130,17 @@ def _recomputation(
     allowed = [
         v
         for eqn in known.eqns
-        if policy is not None
-        and policy(eqn.primitive, *(x.aval for x in eqn.invars), **eqn.params)
+        if policy is not None and policy(eqn.primitive, *(x.aval for x in eqn.invars), **eqn.params)
         for v in eqn.outvars
     ]
     again = dce(known.replace(invars=(*known.invars, *allowed), outvars=residuals))
     read = {v for eqn in again.eqns for v in eqn.invars if isinstance(v, Var)} | set(residuals)
     saved = [v for v in allowed if v in read]
     producers = [eqn for eqn in known.eqns if not any(v in saved for v in eqn.outvars)]
-    again = dce(
-        known.replace(invars=(*known.invars, *saved), outvars=residuals, eqns=producers)
-    )
+    again = dce(known.replace(invars=(*known.invars, *saved), outvars=residuals, eqns=producers))
     values = dict(zip(known.constvars, split.known.consts, strict=True))
     recompute = ClosedJaxpr(again, [values[v] for v in again.constvars])
-    first = dce_closed(
-        ClosedJaxpr(known.replace(outvars=(*outs, *saved)), split.known.consts)
-    )
+    first = dce_closed(ClosedJaxpr(known.replace(outvars=(*outs, *saved)), split.known.consts))
     given = len(again.invars)
 
     def staged(*args: Any) -> list[Any]:
@@ -255,4 +248,3 @@ class checkpoint_policies:  # noqa: N801 (the name is JAX's)
     save_only_these_names = staticmethod(_save_names)
     save_any_names_but_these = staticmethod(_save_any_names_but)
     save_from_both_policies = staticmethod(_either)
-

@@ -91,7 +91,12 @@ class JVPRule:
         closed = stage_out(self.call, [aval_of(x) for x in args])
         self.out_dims = [0] * len(closed.jaxpr.outvars)
         inner, consts = hoist(closed)
-        params = {"call_jaxpr": inner, "jvp": self.jvp, "num_consts": len(consts), "name": self.name}
+        params = {
+            "call_jaxpr": inner,
+            "jvp": self.jvp,
+            "num_consts": len(consts),
+            "name": self.name,
+        }
         return trace.process(custom_jvp_call_p, [*consts, *args], params)
 
 

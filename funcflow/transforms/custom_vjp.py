@@ -40,7 +40,9 @@ class VJPRule:
     one per argument.
     """
 
-    def __init__(self, name: str, call: FlatFun, fwd: FwdFun, bwd: Callable[..., list[Any]]) -> None:
+    def __init__(
+        self, name: str, call: FlatFun, fwd: FwdFun, bwd: Callable[..., list[Any]]
+    ) -> None:
         self.name = name
         self.call = call
         self.fwd = fwd
@@ -295,7 +297,10 @@ class custom_vjp:
         flat = FlatFunction(bound, in_tree)
         trees = _Trees(name, in_tree, [aval_of(x) for x in leaves])
         rule = VJPRule(
-            name, flat, partial(trees.fwd, bound_fwd), partial(trees.bwd, partial(self._bwd, *fixed))
+            name,
+            flat,
+            partial(trees.fwd, bound_fwd),
+            partial(trees.bwd, partial(self._bwd, *fixed)),
         )
         outs = current_trace.get().process_custom_vjp(rule, leaves)
         return (flat.out_tree or trees.out_tree).unflatten(outs)
@@ -329,9 +334,7 @@ class _Trees:
         check_leaves(residuals, kept, f"the fwd rule of {self.name}: residuals")
         return outs, kept
 
-    def bwd(
-        self, function: Callable[..., Any], residuals: list[Any], cts: list[Any]
-    ) -> list[Any]:
+    def bwd(self, function: Callable[..., Any], residuals: list[Any], cts: list[Any]) -> list[Any]:
         result = function(self.residual_tree.unflatten(residuals), self.out_tree.unflatten(cts))
         args_tree = self.in_tree.children()[0]
         if not isinstance(result, tuple | list) or len(result) != args_tree.num_children:

@@ -86,10 +86,7 @@ def value_and_grad(
     return value_and_grad_of
 
 
-
-def _check_inputs(
-    fun: Callable[..., Any], chosen: Any, holomorphic: bool, allow_int: bool
-) -> None:
+def _check_inputs(fun: Callable[..., Any], chosen: Any, holomorphic: bool, allow_int: bool) -> None:
     for path, leaf in tree_flatten_with_path(chosen)[0]:
         aval = aval_of(leaf)
         where = f"grad of {name_of(fun)}: the argument args{keystr(path)} is {aval}"

@@ -244,9 +244,7 @@ def _solve_transpose(
     linear = [*[False] * len(matvec_consts), *[True] * len(b)]
     vecmat, _ = ctx.jaxpr(matvec, linear, [True] * len(b), True)
     rhs = [instantiate(ct) for ct in cts[: len(b)]]
-    outs = _bind(
-        vecmat, transposed, solve, matvec_consts, transposed_consts, solve_consts, rhs
-    )
+    outs = _bind(vecmat, transposed, solve, matvec_consts, transposed_consts, solve_consts, rhs)
     ct_b = [ct if is_undefined(x) else None for ct, x in zip(outs, b, strict=False)]
     return [*[None] * sum(counts), *ct_b]
 

@@ -161,7 +161,11 @@ class Lowered:
     def __init__(self, traced: Traced, jaxpr: ClosedJaxpr) -> None:
         self.traced = traced
         self.jaxpr = jaxpr
-        self.in_tree, self.out_tree, self.out_info = traced.in_tree, traced.out_tree, traced.out_info
+        self.in_tree, self.out_tree, self.out_info = (
+            traced.in_tree,
+            traced.out_tree,
+            traced.out_info,
+        )
 
     def as_text(self, stage: str = "simplified") -> str:
         """The program at a stage: "traced" (as written) or "simplified"."""

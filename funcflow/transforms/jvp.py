@@ -239,7 +239,9 @@ def instantiate_tangent(t: Any) -> Any:
     if type(t) is not Zero:
         return as_array(t)
     aval = tangent_aval(t.aval)
-    return np.zeros(aval.shape, aval.dtype) if aval.dtype == dtypes.float0 else as_array(zeros(aval))
+    return (
+        np.zeros(aval.shape, aval.dtype) if aval.dtype == dtypes.float0 else as_array(zeros(aval))
+    )
 
 
 def strip_aux(aux: Any) -> Any:

@@ -55,9 +55,7 @@ class Linearization:
         self.out_avals = [aval_of(x).strip_weak_type() for x in outs]
 
 
-def linearize_flat(
-    function: Callable[..., Sequence[Any]], primals: Sequence[Any]
-) -> Linearization:
+def linearize_flat(function: Callable[..., Sequence[Any]], primals: Sequence[Any]) -> Linearization:
     """Linearise a flat function in its floating-point and complex inputs."""
     trace = PartialEvalTrace(current_trace.get())
     in_avals = [aval_of(x) for x in primals]

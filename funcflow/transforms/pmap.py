@@ -7,14 +7,14 @@ meet at a barrier (`_Exchange`). The primitive's mapped arguments carry the devi
 import os
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from contextvars import copy_context
 from functools import wraps
 from typing import Any
 
 from funcflow.core.array import as_array, aval_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
-from funcflow.core.axes import Axis, bind_axis
+from funcflow.core.axes import Axis, axes_in_scope, bind_axis
 from funcflow.core.config import config
 from funcflow.core.errors import ArgumentError
 from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
@@ -62,6 +62,8 @@ class _Exchange:
     def __init__(self, size: int) -> None:
         self.slots: list[Any] = [None] * size
         self.barrier = threading.Barrier(size)
+        self.lanes: dict[Hashable, _Exchange] = {}
+        self.lock = threading.Lock()
 
     def all_gather(self, rank: int, value: Any) -> list[Any]:
         self.slots[rank] = value
@@ -69,6 +71,22 @@ class _Exchange:
         values = list(self.slots)
         self.barrier.wait()  # nobody may write the next value before all have read this one
         return values
+
+    def lane(self, key: Hashable) -> "_Exchange":
+        """Where those meet that are at the same place of a pmap inside."""
+        with self.lock:
+            if key not in self.lanes:
+                self.lanes[key] = _Exchange(len(self.slots))
+                if self.barrier.broken:
+                    self.lanes[key].abort()
+            return self.lanes[key]
+
+    def abort(self) -> None:
+        """Let nobody wait any longer."""
+        with self.lock:
+            self.barrier.abort()
+            for lane in self.lanes.values():
+                lane.abort()
 
 
 class _Shard:
@@ -87,18 +105,29 @@ def _run_shards(
 ) -> list[Sequence[Any]]:
     """`shard(rank)` for every rank, each in a thread; the first error is raised."""
     exchange = _Exchange(size)
+    outer = {
+        name: (axis.size, axis.communicator)
+        for name, axis in axes_in_scope().items()
+        if isinstance(axis.communicator, _Shard)
+    }
     results: list[Any] = [None] * size
     errors: list[BaseException] = []
 
     def run(rank: int) -> None:
         try:
-            with bind_axis(axis_name, Axis(size, _Shard(exchange, rank))):
+            with ExitStack() as scope:
+                for name, (extent, view) in outer.items():
+                    lane = view.exchange.lane((axis_name, rank))
+                    scope.enter_context(bind_axis(name, Axis(extent, _Shard(lane, view.rank))))
+                scope.enter_context(bind_axis(axis_name, Axis(size, _Shard(exchange, rank))))
                 results[rank] = shard(rank)
         except threading.BrokenBarrierError:
             pass  # another shard failed, and its error is the one to show
         except BaseException as error:
             errors.append(error)
-            exchange.barrier.abort()
+            # shards of a surrounding pmap may wait for this one, too
+            for waiting in (exchange, *(view.exchange for _, view in outer.values())):
+                waiting.abort()
 
     threads = [
         threading.Thread(target=copy_context().run, args=(run, rank)) for rank in range(size)
@@ -109,6 +138,8 @@ def _run_shards(
         thread.join()
     if errors:
         raise errors[0]
+    if any(result is None for result in results):
+        raise threading.BrokenBarrierError  # a shard of a surrounding pmap failed
     return results
 
 

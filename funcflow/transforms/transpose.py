@@ -58,7 +58,9 @@ def transpose_jaxpr(
             UndefinedPrimal(a) if is_linear else next(known)
             for a, is_linear in zip(closed.in_avals, linear, strict=True)
         ]
-        outs = [next(cts) if nz else Zero(a) for a, nz in zip(closed.out_avals, nonzero, strict=True)]
+        outs = [
+            next(cts) if nz else Zero(a) for a, nz in zip(closed.out_avals, nonzero, strict=True)
+        ]
         results = backward(closed.jaxpr, closed.consts, ins, outs)
         results = [ct for ct, is_linear in zip(results, linear, strict=True) if is_linear]
         if force:
@@ -102,9 +104,7 @@ def backward(
                 continue
             set_source(eqn.source)
             _transpose_equation(eqn, cts, env, linear, accumulated)
-    return [
-        accumulated.get(v, Zero(v.aval)) if v in linear else None for v in jaxpr.invars
-    ]
+    return [accumulated.get(v, Zero(v.aval)) if v in linear else None for v in jaxpr.invars]
 
 
 def _read(env: dict[Var, Any], v: Atom) -> Any:

@@ -121,16 +121,17 @@ class BatchContext:
         """
         if isinstance(instantiate, bool):
             instantiate = [instantiate] * len(closed.jaxpr.outvars)
-        return batch_jaxpr(
-            closed, self.size, self.axis_name, tuple(batched), tuple(instantiate)
-        )
+        return batch_jaxpr(closed, self.size, self.axis_name, tuple(batched), tuple(instantiate))
 
     def to_front(self, x: Any, dim: int | None) -> Any:
         """`x` with its mapped axis in front; a value that is not mapped is repeated."""
         return broadcast(x, (self.size,)) if dim is None else moveaxis(x, dim, 0)
 
     def flat(
-        self, function: Callable[..., Sequence[Any]], args: Sequence[Any], dims: Sequence[int | None]
+        self,
+        function: Callable[..., Sequence[Any]],
+        args: Sequence[Any],
+        dims: Sequence[int | None],
     ) -> tuple[list[Any], list[int | None]]:
         """Map a Python function of flat arguments."""
         return batch_flat(function, args, dims, self.size, self.axis_name)
@@ -149,7 +150,9 @@ def batch_jaxpr(
 
     def function(*args: Any) -> list[Any]:
         dims = [0 if b else None for b in batched]
-        outs, out_dims = batch_flat(lambda *xs: eval_closed(closed, *xs), args, dims, size, axis_name)
+        outs, out_dims = batch_flat(
+            lambda *xs: eval_closed(closed, *xs), args, dims, size, axis_name
+        )
         out_batched[:] = [d is not None or f for d, f in zip(out_dims, force, strict=True)]
         return [
             (moveaxis(x, d, 0) if d is not None else broadcast(x, (size,))) if b else x
@@ -270,7 +273,9 @@ def mapped_size(
 ) -> int:
     """The one size that all mapped axes have."""
     sizes = {
-        i: aval_of(x).shape[d] for i, (x, d) in enumerate(zip(leaves, dims, strict=True)) if d is not None
+        i: aval_of(x).shape[d]
+        for i, (x, d) in enumerate(zip(leaves, dims, strict=True))
+        if d is not None
     }
     found = set(sizes.values()) | ({axis_size} if axis_size is not None else set())
     if not found:
@@ -280,7 +285,8 @@ def mapped_size(
         )
     if len(found) > 1:
         listed = ", ".join(
-            f"{_path(in_tree, leaves, i)} has {size} along axis {dims[i]}" for i, size in sizes.items()
+            f"{_path(in_tree, leaves, i)} has {size} along axis {dims[i]}"
+            for i, size in sizes.items()
         )
         raise ShapeError(
             f"{name}: the mapped axes differ in size: {listed}"
@@ -307,5 +313,3 @@ def place_axis(name: str, x: Any, dim: int | None, wanted: int | None, size: int
         )
     x = broadcast(x, (size,)) if dim is None else x
     return as_array(moveaxis(x, 0 if dim is None else dim, wanted % ndim))
-
-

@@ -341,6 +341,15 @@ def test_vmap_and_gradients_in_groups(groups, layout):
     )
 
 
+def test_mapping_over_no_examples():
+    def f(x, w):
+        return lax.conv_general_dilated(x, w, (1,), "SAME")
+
+    x, w = np.ones((0, 2, 3, 5)), np.ones((0, 4, 3, 2))
+    assert_close(ff.vmap(f)(x, w), np.zeros((0, 2, 4, 5)))
+    assert_close(ff.vmap(f, in_axes=(0, None))(x, np.ones((4, 3, 2))), np.zeros((0, 2, 4, 5)))
+
+
 def test_the_gradient_of_a_convolution_is_two_convolutions():
     x, w = np.ones((2, 8, 8, 3), "f4"), np.ones((3, 3, 3, 4), "f4")
 

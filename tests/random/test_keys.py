@@ -109,7 +109,7 @@ def test_indexing() -> None:
 def test_iteration_and_unpacking() -> None:
     first, second = random.split(random.key(0))
     assert first.shape == second.shape == ()
-    assert not first == second
+    assert first != second
     assert [k.shape for k in random.split(random.key(0), (2, 3))] == [(3,), (3,)]
 
 
@@ -251,7 +251,7 @@ def test_batches_of_keys_want_vmap() -> None:
 
 def test_bad_arguments_of_split_and_fold_in() -> None:
     key = random.key(0)
-    with pytest.raises(errors.ShapeError, match="split: .*negative"):
+    with pytest.raises(errors.ShapeError, match=r"split: .*negative"):
         random.split(key, -1)
     with pytest.raises(errors.ArgumentError, match="between 0 and"):
         random.fold_in(key, -1)

@@ -74,7 +74,8 @@ def test_uniform_is_uniform(key: Any) -> None:
 def test_uniform_stays_in_its_interval(key: Any, dtype: str) -> None:
     u = np.asarray(random.uniform(key, (2000,), dtype, 1.0, 1.5)).astype(float)
     assert u.min() >= 1.0
-    assert u.max() < 1.5
+    assert u.max() <= 1.5  # reached by rounding
+    assert np.asarray(random.uniform(key, (2000,), dtype)).astype(float).max() < 1
 
 
 def test_uniform_follows_the_default_dtype(key: Any) -> None:

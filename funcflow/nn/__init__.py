@@ -1,0 +1,35 @@
+"""Functions of `jax.nn`: activations, normalisations, attention and initial values."""
+
+from funcflow.nn import initializers as initializers
+from funcflow.nn.activations import celu as celu
+from funcflow.nn.activations import elu as elu
+from funcflow.nn.activations import gelu as gelu
+from funcflow.nn.activations import glu as glu
+from funcflow.nn.activations import hard_sigmoid as hard_sigmoid
+from funcflow.nn.activations import hard_silu as hard_silu
+from funcflow.nn.activations import hard_swish as hard_swish
+from funcflow.nn.activations import hard_tanh as hard_tanh
+from funcflow.nn.activations import identity as identity
+from funcflow.nn.activations import leaky_relu as leaky_relu
+from funcflow.nn.activations import log1mexp as log1mexp
+from funcflow.nn.activations import log_sigmoid as log_sigmoid
+from funcflow.nn.activations import mish as mish
+from funcflow.nn.activations import relu as relu
+from funcflow.nn.activations import relu6 as relu6
+from funcflow.nn.activations import selu as selu
+from funcflow.nn.activations import sigmoid as sigmoid
+from funcflow.nn.activations import silu as silu
+from funcflow.nn.activations import soft_sign as soft_sign
+from funcflow.nn.activations import softplus as softplus
+from funcflow.nn.activations import sparse_plus as sparse_plus
+from funcflow.nn.activations import sparse_sigmoid as sparse_sigmoid
+from funcflow.nn.activations import squareplus as squareplus
+from funcflow.nn.activations import swish as swish
+from funcflow.nn.activations import tanh as tanh
+from funcflow.nn.attention import dot_product_attention as dot_product_attention
+from funcflow.nn.encoding import one_hot as one_hot
+from funcflow.nn.normalization import log_softmax as log_softmax
+from funcflow.nn.normalization import logmeanexp as logmeanexp
+from funcflow.nn.normalization import logsumexp as logsumexp
+from funcflow.nn.normalization import softmax as softmax
+from funcflow.nn.normalization import standardize as standardize
