@@ -6,6 +6,8 @@
 This module composes the layers: it re-exports the transforms and offers the backends.
 """
 
+# ruff: noqa: F401
+
 from funcflow import debug as debug
 from funcflow import errors as errors
 from funcflow import lax as lax

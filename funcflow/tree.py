@@ -1,12 +1,12 @@
 """Pytree utilities under JAX's short names: `ff.tree.map`, `ff.tree.leaves`, ..."""
 
-from funcflow.core.pytree import tree_all as all  # noqa: A004
+from funcflow.core.pytree import tree_all as all
 from funcflow.core.pytree import tree_broadcast as broadcast
 from funcflow.core.pytree import tree_flatten as flatten
 from funcflow.core.pytree import tree_flatten_with_path as flatten_with_path
 from funcflow.core.pytree import tree_leaves as leaves
 from funcflow.core.pytree import tree_leaves_with_path as leaves_with_path
-from funcflow.core.pytree import tree_map as map  # noqa: A004
+from funcflow.core.pytree import tree_map as map
 from funcflow.core.pytree import tree_map_with_path as map_with_path
 from funcflow.core.pytree import tree_reduce as reduce
 from funcflow.core.pytree import tree_structure as structure

@@ -175,9 +175,7 @@ class ConcreteArray(Array):
         return item in self._value
 
     def __format__(self, spec: str) -> str:
-        return (
-            format(self._value.item(), spec) if self._value.ndim == 0 else format(str(self), spec)
-        )
+        return format(self._value.item(), spec) if spec and not self._value.ndim else str(self)
 
     def __str__(self) -> str:
         return str(self._value)

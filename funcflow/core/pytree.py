@@ -211,7 +211,10 @@ def register_pytree_node(
     unflatten_func: Callable[[Any, Any], Any],
     flatten_with_keys_func: Callable[[Any], tuple[Iterable[Any], Hashable]] | None = None,
 ) -> None:
-    """Make a class a node: `flatten_func(x) -> (children, aux)`, `unflatten_func(aux, children)`."""
+    """Make a class a node.
+
+    `flatten_func(x)` returns `(children, aux)`; `unflatten_func(aux, children)` rebuilds.
+    """
 
     def flatten(x: Any) -> Any:
         if flatten_with_keys_func is None:

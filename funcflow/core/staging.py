@@ -142,8 +142,11 @@ class PartialEvalContext:
 
 
 class SplitJaxpr:
-    """A jaxpr cut in two: `known` -> (known outs, residuals); `staged`: (residuals, unknown ins)
-    -> unknown outs. `residual_of` tells for each residual which known input it is, if it is one.
+    """A jaxpr cut in two.
+
+    `known` maps the known inputs to (known outputs, residuals), `staged` maps (residuals,
+    unknown inputs) to the unknown outputs. `residual_source` tells for each residual which known
+    input it is, if it is one.
     """
 
     __slots__ = ("known", "residual_source", "residuals", "staged", "unknown_outs")

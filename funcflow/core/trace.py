@@ -14,7 +14,6 @@ import numpy as np
 
 from funcflow.core import rules
 from funcflow.core.array import Array, as_buffer, aval_of, own, wrap
-from funcflow.core.aval import ShapedArray
 from funcflow.core.backend import array_namespace
 from funcflow.core.errors import (
     ConcretizationTypeError,
@@ -221,6 +220,6 @@ def check_nans(name: str, results: Sequence[Array]) -> None:
         if bad.any():
             index = tuple(int(i) for i in np.argwhere(bad)[0])
             raise NaNError(
-                f"{name}: the result {ShapedArray(buffer.shape, buffer.dtype)} is NaN at index {index}",
+                f"{name}: the result {aval_of(result)} is NaN at index {index}",
                 mend="look at the inputs of this line",
             )

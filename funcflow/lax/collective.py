@@ -66,7 +66,9 @@ def _all_reduce(
     reduce_axis: Callable[[Any, tuple[int, ...]], Any],
     repeated: Callable[[Any, int], Any],
 ) -> Primitive:
-    """An all-reduce: `combine(xp, shards)`; under vmap `reduce_axis(x, axes)`, and
+    """An all-reduce.
+
+    Between shards it is `combine(xp, shards)`; under vmap `reduce_axis(x, axes)`, and
     `repeated(x, size)` for a value that is the same in every lane.
     """
     primitive = Primitive(name)

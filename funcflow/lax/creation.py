@@ -23,7 +23,8 @@ from funcflow.lax.shape import broadcast_in_dim_p
 
 def canonical_shape(shape: Any, function: str) -> Shape:
     """`shape` as a tuple of integers, none negative; one integer stands for one axis."""
-    extents = shape if isinstance(shape, tuple | list) or ndim_of(shape) else (shape,)
+    several = isinstance(shape, tuple | list) or getattr(shape, "ndim", 0)
+    extents = shape if several else (shape,)
     try:
         canonical = tuple(map(operator.index, extents))
     except FuncflowError:  # a traced extent says itself what is wrong

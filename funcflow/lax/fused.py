@@ -30,21 +30,25 @@ def fused(xp: Any, a: Any, b: Any, c: Any) -> Any:
     return (a.astype(np.float64) * b.astype(np.float64) + c).astype(dtype)
 
 
-def horner(xp: Any, x: Any, coefficients: Sequence[float]) -> Any:
-    """A polynomial of a buffer in fused multiply-adds; the highest power comes first."""
-    first, *others = coefficients
+def horner(xp: Any, x: Any, *polynomials: Sequence[float]) -> Any:
+    """Polynomials of a one-dimensional buffer in fused multiply-adds.
+
+    Of each polynomial the highest power comes first; all have the same number of terms. The
+    result has one row for each polynomial.
+    """
+    terms = xp.asarray(polynomials, x.dtype).T[:, :, None].astype(np.float64)
+    total = xp.empty((len(polynomials), x.size))
+    total[...] = terms[0]
     if x.dtype == np.float64:
-        total = xp.full(x.shape, first)
         halves = _halves(x)
-        for c in others:
-            total = _fused_double(xp, total, x, halves, c)
+        for term in terms[1:]:
+            total = _fused_double(xp, total, x, halves, term)
         return total
     wide = x.astype(np.float64)
-    total = xp.full(x.shape, x.dtype.type(first), np.float64)
-    rounded = xp.empty_like(x)
-    for c in others:
+    rounded = xp.empty(total.shape, x.dtype)
+    for term in terms[1:]:
         total *= wide
-        total += float(x.dtype.type(c))
+        total += term
         rounded[...] = total
         total[...] = rounded
     return rounded

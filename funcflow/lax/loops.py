@@ -34,7 +34,8 @@ def fori_loop(
     With bounds that are known while tracing it is a `scan`, otherwise a `while_loop`.
 
     Args:
-        lower, upper: integer scalars.
+        lower: the first index, an integer scalar.
+        upper: where to stop, an integer scalar.
         body_fun: from the index and the value to the next value.
         init_val: the first value, a pytree of arrays.
         unroll: accepted for compatibility.

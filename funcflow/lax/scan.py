@@ -47,8 +47,10 @@ def scan(
         The final carry, and the `y`s stacked along a new leading axis.
 
     Raises:
+        ArgumentError: `xs` has no arrays and `length` is not given, or is negative.
         CarryTypeError: the body changes the carry's type.
         ShapeError: the leading axes differ, or differ from `length`.
+        TreeStructureError: the body returns no pair.
 
     Example:
         >>> ff.lax.scan(lambda c, x: (c + x, c), 0, fnp.arange(4))
@@ -92,6 +94,10 @@ def _length(leaves: Sequence[Any], length: int | None) -> int:
     found = {aval.shape[0] for aval in avals} | ({int(length)} if length is not None else set())
     if not found:
         raise ArgumentError("scan: xs has no arrays and length is not given", mend="pass length=n")
+    if min(found) < 0:
+        raise ArgumentError(
+            f"scan: length={length} is negative", mend="pass the number of steps, 0 or more"
+        )
     if len(found) > 1:
         raise ShapeError(
             f"scan: the leading axes of xs differ: {', '.join(map(str, avals))}"

@@ -172,11 +172,10 @@ def _normal(key: Any, shape: Any, dtype: Any, stddev: float) -> Array:
 
 def _truncated_normal(key: Any, shape: Any, dtype: Any, stddev: float) -> Array:
     if dtypes.is_complex(dtype):
-        return _complex(key, shape, dtype, _radius_of_truncated_normal) * (
-            stddev / 0.95311164380491208
-        )
-    scale = stddev / _TRUNCATED_STDDEV
-    return random.truncated_normal(key, -2.0, 2.0, shape, dtype) * scale
+        cut = _complex(key, shape, dtype, _radius_of_truncated_normal)
+        return cut * (stddev / _TRUNCATED_COMPLEX_STDDEV)
+    cut = random.truncated_normal(key, -2.0, 2.0, shape, dtype)
+    return cut * (stddev / _TRUNCATED_STDDEV)
 
 
 def _uniform(key: Any, shape: Any, dtype: Any, stddev: float) -> Array:

@@ -1,7 +1,7 @@
 """The functions and types of `jax.numpy`, over `funcflow.lax`."""
 
-from funcflow.core.array import install_methods
 from funcflow.core.array import Array as ndarray
+from funcflow.core.array import install_methods
 from funcflow.numpy import linalg
 from funcflow.numpy.arithmetic import (
     abs,

@@ -1,7 +1,7 @@
 """Checking and converting the arguments of `funcflow.numpy`'s functions."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def static_shape(function: str, shape: Any) -> Shape:
     """A shape: an integer or a sequence of integers, none of them negative or traced."""
     if isinstance(shape, Array | np.ndarray) and shape.ndim:
         shape = static(function, "shape", shape).tolist()
-    if not hasattr(shape, "__iter__"):
+    if not isinstance(shape, Iterable) or (isinstance(shape, Array) and not shape.ndim):
         shape = (shape,)
     extents = tuple(static_int(function, "shape", extent) for extent in shape)
     if any(extent < 0 for extent in extents):

@@ -12,8 +12,9 @@ from funcflow.core.array import Array
 from funcflow.core.array import wrap as wrap_buffer
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes
-from funcflow.numpy.arguments import refuse_inplace, static, static_int
-from funcflow.numpy.creation import eye, tri, zeros
+from funcflow.numpy.arguments import refuse_inplace, static_int
+from funcflow.numpy.creation import ones, tri, zeros
+from funcflow.numpy.nonzero import nonzero
 from funcflow.numpy.promotion import as_array, refuse_out
 from funcflow.numpy.ranges import arange
 
@@ -85,10 +86,11 @@ def _matrix_shape(function: str, arr: Any) -> tuple[int, ...]:
     return shape
 
 
-def mask_indices(n: int, mask_func: Callable[..., Any], k: int = 0) -> tuple[Array, ...]:
-    """The indices where `mask_func(ones((n, n)), k)` is not zero."""
-    mask = static("mask_indices", "the mask", mask_func(eye(n) * 0 + 1, k))
-    return _index_arrays(np.nonzero(mask))
+def mask_indices(
+    n: int, mask_func: Callable[..., Any], k: int = 0, *, size: int | None = None
+) -> tuple[Array, ...]:
+    """The indices where `mask_func(ones((n, n)), k)` is not zero; see `nonzero` for `size`."""
+    return nonzero(mask_func(ones((n, n)), k), size=size)
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Array, ...]:

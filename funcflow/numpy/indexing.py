@@ -8,7 +8,13 @@ from funcflow import lax
 from funcflow.core.array import Array, ConcreteArray, wrap
 from funcflow.core.trace import EVAL, current_trace
 from funcflow.numpy.arguments import is_known
-from funcflow.numpy.index_parsing import AdvancedIndex, BasicIndex, ParsedIndex, parse_index
+from funcflow.numpy.index_parsing import (
+    AdvancedIndex,
+    BasicIndex,
+    ParsedIndex,
+    out_of_bounds,
+    parse_index,
+)
 
 _get_trace = current_trace.get
 
@@ -63,6 +69,11 @@ def read(
     advanced = index.advanced
     if advanced is None:
         return lax.reshape(part, index.shape)
+    if 0 in index.shape:
+        return lax.full(index.shape, 0, x.dtype)
+    for axis in advanced.axes:
+        if not part.shape[axis]:
+            raise out_of_bounds(0, 0, axis)
     mode = default_mode(advanced, mode, "clip")
     sizes = tuple(1 if i in advanced.axes else extent for i, extent in enumerate(part.shape))
     if not advanced.shape and mode in ("clip", "promise_in_bounds"):

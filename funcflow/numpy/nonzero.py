@@ -52,7 +52,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
             f"nonzero: {len(fills)} fill values for an array of {a.ndim} axes",
             mend="pass one for each axis",
         )
-    if not a.size:
+    if not a.size or not size:
         return tuple(_filled(zeros(size, index_dtype()), 0, fill) for fill in fills)
     flat, count = _places(ravel(a), size)
     return tuple(

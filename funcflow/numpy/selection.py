@@ -289,7 +289,8 @@ def compress(
 
 def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: Any = 0) -> Array:
     """The elements of the raveled `arr` where the raveled `condition` holds; see `compress`."""
-    return compress(ravel(condition), ravel(arr), size=size, fill_value=fill_value)
+    known_or_traced = buffer_of(condition).ravel() if is_known(condition) else ravel(condition)
+    return compress(known_or_traced, ravel(arr), size=size, fill_value=fill_value)
 
 
 def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Array:

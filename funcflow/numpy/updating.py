@@ -257,7 +257,7 @@ def write(
             mend="pass values of that shape, or of one that broadcasts to it",
         )
     values = lax.broadcast_to(values, index.shape)
-    if 0 in index.shape:
+    if 0 in index.shape or not x.size:
         return x
     part = take_slices(x, index.basic) if _needs_old(operation, index) else None
     if index.advanced is None:

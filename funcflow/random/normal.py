@@ -36,7 +36,7 @@ def normal(key: Any, shape: int | Sequence[int] = (), dtype: Any = None) -> Arra
 
     Example:
         >>> ff.random.normal(ff.random.key(0), (3,))
-        Array([ 1.6226422,  2.0252647, -0.4335944], dtype=float32)
+        Array([ 1.6226422 ,  2.0252647 , -0.43359444], dtype=float32)
     """
     words = key_words("normal", key)
     found = dtypes.as_dtype(float if dtype is None else dtype)

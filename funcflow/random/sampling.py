@@ -38,7 +38,7 @@ def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> A
 
     Example:
         >>> ff.random.permutation(ff.random.key(0), 5)
-        Array([1, 0, 4, 2, 3], dtype=int32)
+        Array([0, 1, 4, 3, 2], dtype=int32)
     """
     words = key_words("permutation", key)
     aval = aval_of(x)

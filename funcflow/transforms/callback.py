@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core.array import aval_of
+from funcflow.core.array import as_array, aval_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import ArgumentError, CallbackError, NotDifferentiableError
 from funcflow.core.flatten import flatten_arguments, name_of
 from funcflow.core.primitive import Primitive
-from funcflow.core.pytree import PyTreeDef, tree_flatten
+from funcflow.core.pytree import PyTreeDef, tree_flatten, tree_map
 from funcflow.core.rules import NONLINEAR, define
 from funcflow.lax.loops import map as sequential_map
 from funcflow.lax.shape import expand_dims, moveaxis
@@ -37,7 +37,8 @@ def pure_callback(
     Args:
         callback: gets NumPy arrays in the structure of `args` and `kwargs`.
         result_shape_dtypes: a pytree of `ShapeDtypeStruct` that says what it returns.
-        args, kwargs: pytrees of arrays.
+        *args: pytrees of arrays.
+        **kwargs: pytrees of arrays.
         vmap_method: what `vmap` does: "sequential" calls once per lane; "expand_dims" and
             "broadcast_all" call once with a leading axis on all arguments (of extent 1, or
             repeated, where an argument is not mapped). None: vmap raises.
@@ -226,7 +227,9 @@ def debug_print(fmt: str, *args: Any, **kwargs: Any) -> None:
     """
 
     def show(*values: Any, **named: Any) -> None:
-        sys.stdout.write(fmt.format(*values, **named) + "\n")
+        # as arrays, a float32 prints as 0.3, not as the double next to it
+        values = tuple(tree_map(as_array, values))
+        sys.stdout.write(fmt.format(*values, **tree_map(as_array, named)) + "\n")
 
     debug_callback(show, *args, **kwargs)
 

@@ -122,8 +122,11 @@ def _partial_eval(
 
 
 def _recomputation(split: SplitJaxpr, policy: Policy | None) -> tuple[ClosedJaxpr, ClosedJaxpr]:
-    """The forward part, known -> (known outs, saved), and the part to be staged,
-    (known, saved, unknown) -> unknown outs, which computes all other residuals again."""
+    """The part to run now and the part to be staged.
+
+    The first maps the known inputs to (known outputs, saved residuals), the second maps (known,
+    saved, unknown) to the unknown outputs and computes all other residuals again.
+    """
     known = split.known.jaxpr
     count = len(known.outvars) - split.residuals
     outs, residuals = known.outvars[:count], known.outvars[count:]
@@ -237,7 +240,7 @@ def _either(*policies: Policy) -> Policy:
     )
 
 
-class checkpoint_policies:  # noqa: N801 (the name is JAX's)
+class checkpoint_policies:
     """What `checkpoint` may save: `checkpoint(f, policy=checkpoint_policies.dots_saveable)`."""
 
     everything_saveable = staticmethod(lambda *_, **__: True)

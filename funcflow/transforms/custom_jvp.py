@@ -104,10 +104,12 @@ custom_jvp_call_p = Primitive("custom_jvp_call", multiple_results=True)
 
 
 def call_abstract(*avals: ShapedArray, call_jaxpr: ClosedJaxpr, **_: Any) -> list[ShapedArray]:
+    """The types of what the function returns."""
     return call_jaxpr.out_avals
 
 
 def call_impl(xp: Any, *buffers: Any, call_jaxpr: ClosedJaxpr, **_: Any) -> list[Any]:
+    """Evaluate the function itself; rules are for derivatives."""
     return eval_buffers(call_jaxpr, buffers)
 
 
@@ -119,6 +121,7 @@ def _custom_jvp_jvp(
 
 
 def unreachable(*args: Any) -> list[Any]:
+    """Stands for the function in a rule that was taken from an equation."""
     raise AssertionError("a rule taken from an equation has no function to call")
 
 
@@ -144,6 +147,7 @@ def _custom_jvp_batch(
 
 
 def call_transpose(ctx: Any, cts: Any, *args: Any, call_jaxpr: ClosedJaxpr, **_: Any) -> Any:
+    """Transpose the function itself, where it is linear."""
     linear = [is_undefined(x) for x in args]
     inner, _ = ctx.jaxpr(call_jaxpr, linear, [type(ct) is not Zero for ct in cts], True)
     known = [x for x in args if not is_undefined(x)]

@@ -42,6 +42,7 @@ def custom_root(
         solve: `solve(f, initial_guess)` returns the root (with `has_aux`, and something more).
         tangent_solve: `tangent_solve(g, y)` solves `g(x) = y` for a linear function `g`; it must
             be linear in `y`. For scalars: `lambda g, y: y / g(1.0)`.
+        has_aux: `solve` returns `(root, auxiliary)`.
 
     Returns:
         The root, and the auxiliary value if `has_aux`.
@@ -97,7 +98,8 @@ def _check_same_type(what: str, expected: Any, got: Any) -> None:
     for x, y in zip(tree_flatten(expected)[0], tree_flatten(got)[0], strict=True):
         if aval_of(x).shape != aval_of(y).shape:
             raise ShapeError(
-                f"{what} must return the shapes that it is given, got {aval_of(y)} for {aval_of(x)}",
+                f"{what} must return the shapes that it is given, "
+                f"got {aval_of(y)} for {aval_of(x)}",
                 mend="return arrays of the argument's shapes",
             )
 
@@ -119,6 +121,7 @@ def custom_linear_solve(
         transpose_solve: `transpose_solve(vecmat, b)` solves the transposed equation; needed for
             reverse mode.
         symmetric: `matvec` is symmetric, so `solve` serves for the transpose too.
+        has_aux: `solve` returns `(solution, auxiliary)`.
 
     Returns:
         The solution, in the structure of `b`, and the auxiliary value if `has_aux`.

@@ -127,7 +127,7 @@ def test_variables_are_named_past_z_and_around_the_words_of_the_format():
         (lambda x: x, "<lambda>"),
         (object(), "<object>"),
     ],
-    ids=str,
+    ids=lambda x: x if isinstance(x, str) else type(x).__name__,
 )
 def test_parameters(value, text):
     x, y = Var(VECTOR), Var(VECTOR)

@@ -50,11 +50,12 @@ def test_infinities_and_overflow() -> None:
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_horner(dtype: Any) -> None:
     x = np.linspace(-1, 1, 101).astype(dtype)
-    coefficients = (0.3, -1.2, 0.7, 2.5)
-    total = np.full(x.shape, coefficients[0], dtype)
-    for c in coefficients[1:]:
-        total = np.asarray(fma(total, x, np.asarray(c, dtype)))
-    np.testing.assert_array_equal(horner(np, x, coefficients), total)
+    polynomials = (0.3, -1.2, 0.7, 2.5), (1.0, 2.0, 3.0, 4.0)
+    for coefficients, found in zip(polynomials, horner(np, x, *polynomials), strict=True):
+        total = np.full(x.shape, coefficients[0], dtype)
+        for c in coefficients[1:]:
+            total = np.asarray(fma(total, x, np.asarray(c, dtype)))
+        np.testing.assert_array_equal(found, total)
 
 
 def test_laws() -> None:

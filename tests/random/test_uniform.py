@@ -155,7 +155,7 @@ def test_bad_dtypes(key: Any) -> None:
         random.randint(key, (), 0, 1.5)
 
 
-@pytest.mark.parametrize("shape", [(-1,), (2.5,), "ab", 1.5])
+@pytest.mark.parametrize("shape", [(-1,), (2.5,), 1.5])
 def test_bad_shapes(key: Any, shape: Any) -> None:
     with pytest.raises(errors.ShapeError, match="uniform: "):
         random.uniform(key, shape)
