@@ -11,6 +11,10 @@ This module composes the layers: it re-exports the transforms and offers the bac
 from funcflow import debug as debug
 from funcflow import errors as errors
 from funcflow import lax as lax
+from funcflow import nn as nn
+from funcflow import numpy as numpy
+from funcflow import random as random
+from funcflow import testing as testing
 from funcflow import tree as tree
 from funcflow import tree_util as tree_util
 from funcflow.backends import register_all

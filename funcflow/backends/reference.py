@@ -6,7 +6,7 @@ It is the oracle for the compiled backends, and what `jit` runs where no other i
 from collections.abc import Sequence
 from typing import Any
 
-from funcflow.core.evaluate import eval_buffers
+from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.trace import EVAL, under
 

@@ -7,7 +7,6 @@ that is how transforms of Python functions become transforms of jaxprs.
 from collections.abc import Sequence
 from typing import Any
 
-from funcflow.core.array import as_buffer, wrap
 from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, Literal, Var
 from funcflow.core.source import at_source, set_source
 from funcflow.core.trace import EVAL, current_trace
@@ -53,9 +52,3 @@ def eval_jaxpr(jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
 def eval_closed(closed: ClosedJaxpr, *args: Any) -> list[Any]:
     """The outputs of a closed jaxpr."""
     return eval_jaxpr(closed.jaxpr, closed.consts, *args)
-
-
-def eval_buffers(closed: ClosedJaxpr, buffers: Sequence[Any]) -> list[Any]:
-    """`eval_closed` from buffers to buffers, for the implementations of primitives."""
-    arrays = [wrap(x, a.weak_type) for x, a in zip(buffers, closed.in_avals, strict=True)]
-    return [as_buffer(x) for x in eval_closed(closed, *arrays)]

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from funcflow.core.errors import MissingRuleError
+from funcflow.core.errors import MissingRuleError, NotDifferentiableError
 
 if TYPE_CHECKING:
     from funcflow.core.primitive import Primitive
@@ -72,6 +72,14 @@ partial_eval = Table("partial_eval")
 effects = Table("effects")
 
 TABLES = (abstract, impl, jvp, transpose, batch)
+
+
+def not_evaluable(primitive: "Primitive", reason: Absent) -> NotDifferentiableError:
+    """The error for a primitive that has no `impl`: it exists only to be transposed."""
+    return NotDifferentiableError(
+        f"{primitive.name} cannot be evaluated: {reason.value}",
+        mend="use reverse mode (grad, vjp, jacrev), or custom_jvp instead of custom_vjp",
+    )
 
 
 def define(

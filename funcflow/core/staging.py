@@ -102,7 +102,7 @@ class PartialEvalTrace(StagingTrace):
     __slots__ = ()
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        unknown = [isinstance(x, StagedTracer) and x._trace is self for x in args]
+        unknown = [self.is_unknown(x) for x in args]
         assert self.parent is not None
         if not any(unknown):
             return self.parent.process(primitive, args, params)
@@ -112,10 +112,20 @@ class PartialEvalTrace(StagingTrace):
         return super().process(primitive, args, params)
 
     def process_custom_jvp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
-        return rule.call(*args)
+        assert self.parent is not None
+        if any(self.is_unknown(x) for x in args):
+            return rule.call(*args)
+        return under(self.parent, self.parent.process_custom_jvp, rule, args)
 
     def process_custom_vjp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
-        return rule.call(*args)
+        assert self.parent is not None
+        if any(self.is_unknown(x) for x in args):
+            return rule.call(*args)
+        return under(self.parent, self.parent.process_custom_vjp, rule, args)
+
+    def is_unknown(self, x: Any) -> bool:
+        """Whether `x` depends on this trace's inputs."""
+        return isinstance(x, StagedTracer) and x._trace is self
 
 
 class PartialEvalContext:

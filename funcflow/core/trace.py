@@ -18,7 +18,6 @@ from funcflow.core.backend import array_namespace
 from funcflow.core.errors import (
     ConcretizationTypeError,
     NaNError,
-    NotDifferentiableError,
     TracerArrayConversionError,
     TracerBoolConversionError,
     TracerIntegerConversionError,
@@ -135,10 +134,7 @@ class EvalTrace(Trace):
         avals = rules.abstract[primitive](*map(aval_of, args), **params)  # checks the arguments
         impl = rules.impl[primitive]
         if isinstance(impl, rules.Absent):
-            raise NotDifferentiableError(
-                f"{primitive.name} cannot be evaluated: {impl.value}",
-                mend="use reverse mode (grad, vjp, jacrev), or custom_jvp instead of custom_vjp",
-            )
+            raise rules.not_evaluable(primitive, impl)
         with np.errstate(all="ignore"):
             out = impl(array_namespace(buffers), *buffers, **params)
         if not primitive.multiple_results:
@@ -193,7 +189,13 @@ def under(trace: Trace, function: Callable[..., Any], *args: Any, **params: Any)
 
 
 def leaked(x: Tracer) -> UnexpectedTracerError:
-    """The error for a traced value that has outlived its trace."""
+    """The error for a traced value that is used where its trace does not see it."""
+    if x._trace.alive:
+        return UnexpectedTracerError(
+            f"the traced value {x._describe()} is used by a function with a rule of its own, which "
+            "closes over it",
+            mend="pass the value to that function as an argument",
+        )
     return UnexpectedTracerError(
         f"the traced value {x._describe()} is used outside the function it was traced in",
         mend="return the value from the traced function instead of storing it outside",

@@ -9,8 +9,9 @@ from funcflow.core import dtypes
 from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError, TreeStructureError
-from funcflow.core.evaluate import eval_buffers, eval_closed
+from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
+from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import NO_EFFECTS, ClosedJaxpr, Effects, Jaxpr, Var
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import structure_difference
@@ -110,8 +111,10 @@ def switch(
         )
     if len(branches) == 1:
         return branches[0](*operands)
+    # clamped before it is converted, since an int64 may not fit
+    last = min(len(branches) - 1, np.iinfo(aval.dtype).max)
+    index = clamp(np.zeros((), aval.dtype), index, np.asarray(last, aval.dtype))
     index = convert_element_type(index, np.dtype("int32"))
-    index = clamp(np.int32(0), index, np.int32(len(branches) - 1))
     return _bind("switch", index, branches, operands)
 
 

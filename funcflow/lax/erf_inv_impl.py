@@ -67,7 +67,7 @@ _DOUBLE = (
     )),
 )  # fmt: skip
 # Elements per pass: the temporaries stay in the first caches.
-_BLOCK = 1 << 12
+_BLOCK = 1 << 13
 
 
 def erf_inv(xp: Any, x: Any) -> Any:

@@ -7,18 +7,24 @@ import numpy as np
 
 from funcflow.core import dtypes
 from funcflow.core.array import SCALARS, ConcreteArray, aval_of, ndim_of, shape_of
-from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
-from funcflow.core.pytree import tree_flatten
+from funcflow.core.aval import ShapedArray
+from funcflow.core.errors import ArgumentError, DtypeError, ShapeError, TreeStructureError
+from funcflow.core.evaluate import eval_closed
+from funcflow.core.flatten import flatten_arguments, name_of
+from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.pytree import structure_difference, tree_flatten, tree_structure
+from funcflow.core.staging import stage_out
+from funcflow.lax.carry import trace_body
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import lt
 from funcflow.lax.creation import iota
 from funcflow.lax.forms import add
 from funcflow.lax.joining import concatenate
 from funcflow.lax.linear import canonical_axis
-from funcflow.lax.scan import scan
+from funcflow.lax.scan import bind_scan, scan
 from funcflow.lax.shape import moveaxis, reshape
 from funcflow.lax.slicing import pad, rev, slice_in_dim
-from funcflow.lax.while_loop import while_loop
+from funcflow.lax.while_loop import bind_while
 
 
 def fori_loop(
@@ -49,6 +55,7 @@ def fori_loop(
         Array(10, dtype=int32, weak_type=True)
     """
     del unroll
+    _check_function("fori_loop", "body_fun", body_fun)
     for what, bound in (("lower", lower), ("upper", upper)):
         aval = aval_of(bound)
         if aval.shape != () or not dtypes.is_integer(aval.dtype):
@@ -56,32 +63,51 @@ def fori_loop(
                 f"fori_loop: {what} must be an integer scalar, got {aval}",
                 mend="convert the bound to an integer",
             )
-    if _is_known(lower) and _is_known(upper):
-        start, stop = int(lower), int(upper)
-
-        def step(carry: Any, i: Any) -> tuple[Any, None]:
-            return body_fun(i, carry), None
-
-        step.__name__ = getattr(body_fun, "__name__", "body_fun")
-        dtype = dtypes.promote(*((aval_of(b).dtype, aval_of(b).weak_type) for b in (lower, upper)))[
-            0
-        ]
-        indices = add(iota(dtype, max(stop - start, 0)), np.asarray(start, dtype))
-        return scan(step, init_val, indices)[0]
-
     dtype, _ = dtypes.promote(*((aval_of(b).dtype, aval_of(b).weak_type) for b in (lower, upper)))
-    lower, upper = convert_element_type(lower, dtype), convert_element_type(upper, dtype)
-    one = np.ones((), dtype)
+    index = ShapedArray((), dtype)
 
-    def cond(state: Any) -> Any:
-        i, end, _ = state
-        return lt(i, end)
+    def step(value: Any, i: Any) -> Any:
+        return body_fun(i, value)
 
-    def body(state: Any) -> Any:
-        i, end, value = state
-        return add(i, one), end, body_fun(i, value)
+    step.__name__ = name_of(body_fun)
+    values, in_tree = flatten_arguments("fori_loop", (init_val, np.zeros((), dtype)), {})
+    tree = tree_structure(init_val)
+    closed, flat, values = trace_body(
+        "fori_loop", step, in_tree, tree, values[:-1], [index], lambda result: result
+    )
+    if _is_known(lower) and _is_known(upper):
+        start, length = int(lower), max(int(upper) - int(lower), 0)
+        indices = add(iota(dtype, length), np.asarray(start, dtype))
+        outs = bind_scan(closed, [], values, [indices], length, False)
+    else:
+        outs = _counted_loop(closed, index, lower, upper, values)
+    return flat.out_tree.unflatten(outs)
 
-    return while_loop(cond, body, (lower, upper, init_val))[2]
+
+def _counted_loop(
+    body: ClosedJaxpr, index: ShapedArray, lower: Any, upper: Any, values: list[Any]
+) -> list[Any]:
+    """A while loop of `body`, which maps (carry, index) to the carry."""
+    one = np.ones((), index.dtype)
+
+    def before_the_end(upper: Any, i: Any, *values: Any) -> list[Any]:
+        return [lt(i, upper)]
+
+    def step(i: Any, *values: Any) -> list[Any]:
+        return [add(i, one), *eval_closed(body, *values, i)]
+
+    avals = [index, *(aval_of(x) for x in values)]
+    lower, upper = (convert_element_type(bound, index.dtype) for bound in (lower, upper))
+    cond = stage_out(before_the_end, [index, *avals])
+    return bind_while(cond, stage_out(step, avals), [upper], [], [lower, *values])[1:]
+
+
+def _check_function(function: str, argument: str, f: Any) -> None:
+    if not callable(f):
+        raise ArgumentError(
+            f"{function}: {argument} must be a function, got {f!r}",
+            mend="pass a function, not its result",
+        )
 
 
 def _is_known(bound: Any) -> bool:
@@ -99,6 +125,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
         >>> ff.lax.map(lambda x: x * x, fnp.arange(3))
         Array([0, 1, 4], dtype=int32)
     """
+    _check_function("map", "f", f)
     return scan(lambda _, x: (None, f(x)), None, xs)[1]
 
 
@@ -114,7 +141,9 @@ def associative_scan(
         axis: the axis to combine along.
 
     Raises:
-        ShapeError: the extents differ.
+        AxisError: an array has no such axis.
+        ShapeError: the extents differ, or `fn` changes shapes or dtypes.
+        TreeStructureError: `fn` changes the structure.
 
     Example:
         >>> ff.lax.associative_scan(fnp.add, fnp.arange(4))
@@ -122,11 +151,7 @@ def associative_scan(
 
     Source: Blelloch, "Prefix sums and their applications", 1990.
     """
-    if not callable(fn):
-        raise ArgumentError(
-            f"associative_scan: fn must be a function, got {fn!r}",
-            mend="associative_scan(fn, elems)",
-        )
+    _check_function("associative_scan", "fn", fn)
     leaves, treedef = tree_flatten(elems)
     axes = [canonical_axis(axis, ndim_of(x), "associative_scan") for x in leaves]
     if len({shape_of(x)[a] for x, a in zip(leaves, axes, strict=True)}) > 1:
@@ -143,13 +168,33 @@ def associative_scan(
         def to_axis(xs: list[Any]) -> Any:
             return treedef.unflatten(moveaxis(x, 0, k) for x, k in zip(xs, axes, strict=True))
 
-        result = tree_flatten(fn(to_axis(a), to_axis(b)))[0]
-        return [moveaxis(x, k, 0) for x, k in zip(result, axes, strict=True)]
+        result = fn(to_axis(a), to_axis(b))
+        _check_combined(name_of(fn), to_axis(a), result)
+        pairs = zip(tree_flatten(result)[0], axes, strict=True)
+        return [moveaxis(x, k, 0) for x, k in pairs]
 
     outs = _prefixes(combine, front)
     if reverse:
         outs = [rev(x, (0,)) for x in outs]
     return treedef.unflatten(moveaxis(x, 0, a) for x, a in zip(outs, axes, strict=True))
+
+
+def _check_combined(name: str, given: Any, result: Any) -> None:
+    difference = structure_difference(given, result)
+    if difference:
+        raise TreeStructureError(
+            f"associative_scan: {name} must return the structure that it is given; they differ "
+            f"{difference}",
+            mend="combine two elements into one of the same structure",
+        )
+    pairs = zip(tree_flatten(given)[0], tree_flatten(result)[0], strict=True)
+    for a, b in ((aval_of(x), aval_of(y)) for x, y in pairs):
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            raise ShapeError(
+                f"associative_scan: {name} must return the types that it is given, but it made "
+                f"{b} of {a}",
+                mend="combine elementwise along the axis, and keep the dtype",
+            )
 
 
 def _prefixes(combine: Callable[[list[Any], list[Any]], list[Any]], xs: list[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ anywhere, in any order.
 from collections.abc import Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from funcflow.core.aval import ShapedArray
@@ -124,6 +125,28 @@ def _hash_few(shape: tuple[int, ...], *words: Any) -> list[Any]:
         b = (b + keys[(i + 2) % 3] + ones * (i + 1)) & low
     hashed = np.frombuffer(((a & low) | b << 32).to_bytes(size, "little"), "<u4")
     return [hashed[i::2].astype(np.uint32).reshape(shape) for i in range(2)]
+
+
+def unit_floats(xp: Any, high: Any, low: Any, dtype: np.dtype[Any]) -> Any:
+    """Floats in [0, 1) from buffers of random words.
+
+    Random bits become the significand under the exponent of 1; then 1 is subtracted.
+    """
+    unsigned = np.dtype(f"uint{8 * dtype.itemsize}")
+    significand = ml_dtypes.finfo(dtype).nmant
+    if dtype.itemsize == 8:
+        bits = (high.astype(unsigned) << unsigned.type(32)) | low
+    else:
+        bits = (high ^ low).astype(significand_bits(dtype)).astype(unsigned)
+    unused = unsigned.type(8 * significand_bits(dtype).itemsize - significand)
+    one = np.ones((), dtype)
+    return xp.asarray((bits >> unused) | one.view(unsigned)).view(dtype) - one
+
+
+def significand_bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The unsigned dtype whose bits are drawn for a float: bfloat16 takes no more than 8."""
+    narrow = ml_dtypes.finfo(dtype).nmant < 8
+    return np.dtype(np.uint8 if narrow else f"uint{8 * dtype.itemsize}")
 
 
 _map_elements = elementwise_batch(threefry2x32_p)

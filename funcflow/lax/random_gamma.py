@@ -22,7 +22,7 @@ from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import eq, le, select
 from funcflow.lax.creation import full_like
 from funcflow.lax.forms import FLOATS, elementwise, elementwise_batch, partials_jvp
-from funcflow.lax.prng import hash_words
+from funcflow.lax.prng import hash_words, unit_floats
 from funcflow.lax.shape import broadcast_shapes
 from funcflow.lax.special import digamma, erf_inv_p
 from funcflow.lax.transcendental import exp, log
@@ -30,7 +30,6 @@ from funcflow.lax.transcendental import exp, log
 # The two words of each key.
 _Key = tuple[Any, Any]
 
-_WORDS = {4: np.dtype(np.uint32), 8: np.dtype(np.uint64)}
 _ZERO = np.zeros(1, np.uint32)
 
 random_gamma_p = Primitive("random_gamma")
@@ -125,12 +124,8 @@ def _split(xp: Any, key: _Key, num: int) -> list[_Key]:
 
 
 def _uniform(xp: Any, key: _Key, dtype: Any) -> Any:
-    """One float in [0, 1) for each key: random bits of the significand under the exponent of 1."""
-    word = _WORDS[dtype.itemsize]
-    high, low = hash_words(xp, *key, _ZERO, _ZERO)
-    bits = high ^ low if word.itemsize == 4 else (high.astype(word) << word.type(32)) | low
-    unused = word.type(8 * word.itemsize - np.finfo(dtype).nmant)
-    return ((bits >> unused) | np.ones((), dtype).view(word)).view(dtype) - dtype.type(1)
+    """One float in [0, 1) for each key."""
+    return unit_floats(xp, *hash_words(xp, *key, _ZERO, _ZERO), dtype)
 
 
 def _normal(xp: Any, key: _Key, dtype: Any) -> Any:

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcflow.core.array import as_buffer, aval_of, wrap
+from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
 from funcflow.core.evaluate import eval_closed, eval_jaxpr
 from funcflow.core.flatten import flatten_arguments, name_of
+from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import ClosedJaxpr, has_side_effects
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure
@@ -157,19 +158,14 @@ def _scan_impl(
     length: int,
     reverse: bool,
 ) -> list[Any]:
-    arrays = [wrap(x, a.weak_type) for x, a in zip(buffers, jaxpr.in_avals, strict=True)]
-    consts, carry, _ = _parts(arrays, num_consts, num_carry)
-    xs = buffers[num_consts + num_carry :]
-    y_avals = jaxpr.out_avals[num_carry:]
-    ys = [xp.empty((length, *a.shape), a.dtype) for a in y_avals]
-    x_weak = [a.weak_type for a in jaxpr.in_avals[num_consts + num_carry :]]
+    consts, carry, xs = _parts(buffers, num_consts, num_carry)
+    ys = [xp.empty((length, *a.shape), a.dtype) for a in jaxpr.out_avals[num_carry:]]
     for i in reversed(range(length)) if reverse else range(length):
-        rows = [wrap(x[i, ...], weak) for x, weak in zip(xs, x_weak, strict=True)]
-        outs = eval_closed(jaxpr, *consts, *carry, *rows)
+        outs = eval_buffers(jaxpr, [*consts, *carry, *(x[i, ...] for x in xs)])
         carry = outs[:num_carry]
         for y, out in zip(ys, outs[num_carry:], strict=True):
-            y[i] = as_buffer(out)
-    return [*map(as_buffer, carry), *ys]
+            y[i] = out
+    return [*carry, *ys]
 
 
 def _scan_jvp(

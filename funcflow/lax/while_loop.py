@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import rules
-from funcflow.core.array import as_buffer, aval_of, ndim_of, shape_of, wrap
+from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, UndefinedPrimal, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
+from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import ClosedJaxpr, Effects, JaxprEqn, has_side_effects
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure
@@ -133,12 +134,10 @@ def _while_impl(
     cond_nconsts: int,
     body_nconsts: int,
 ) -> list[Any]:
-    avals = [*cond_jaxpr.in_avals[:cond_nconsts], *body_jaxpr.in_avals]
-    arrays = [wrap(x, a.weak_type) for x, a in zip(buffers, avals, strict=True)]
-    cond_consts, body_consts, carry = _parts(arrays, cond_nconsts, body_nconsts)
-    while eval_closed(cond_jaxpr, *cond_consts, *carry)[0]:
-        carry = eval_closed(body_jaxpr, *body_consts, *carry)
-    return [as_buffer(x) for x in carry]
+    cond_consts, body_consts, carry = _parts(buffers, cond_nconsts, body_nconsts)
+    while eval_buffers(cond_jaxpr, [*cond_consts, *carry])[0]:
+        carry = eval_buffers(body_jaxpr, [*body_consts, *carry])
+    return carry
 
 
 def _while_jvp(

@@ -219,7 +219,7 @@ def squareplus(x: Any, b: Any = 4) -> Array:
 def _squareplus(x: Any, b: Any) -> Array:
     length = fnp.hypot(x, fnp.sqrt(b))
     # the sum would lose all digits for negative x; the two forms are equal
-    positive = (x + length) / 2
+    positive = x / 2 + length / 2
     zero_length = length - x == 0
     return fnp.where(x >= 0, positive, b / 2 / fnp.where(zero_length, 1, length - x))
 

@@ -4,6 +4,7 @@ In all of them `axis` is an axis, a tuple of axes or None for all, and `where` i
 broadcasts with the array: what it excludes counts neither in the value nor in any derivative.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,8 @@ import funcflow.numpy as fnp
 from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array
-from funcflow.core.errors import ArgumentError
+from funcflow.core.errors import ArgumentError, ShapeError
+from funcflow.numpy.logic import truth
 from funcflow.numpy.promotion import Axis, as_array, promote_inexact
 from funcflow.numpy.reductions import count, reduced_axes
 from funcflow.transforms.custom_jvp import custom_jvp
@@ -55,13 +57,24 @@ def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Array:
     axes = reduced_axes("softmax", axis, x.ndim)
     if where is None:
         return _softmax(axes, x)
-    # without any element left, the weights are those of equal elements, and then all excluded
-    weights = _softmax(axes, _excluded(x, where, fnp.any(where, axes, keepdims=True)))
-    return fnp.where(where, weights, 0)
+    where = _mask("softmax", where, x)
+    return fnp.where(where, _softmax(axes, _excluded(x, where, axes)), 0)
 
 
-def _excluded(x: Array, where: Any, some: Any) -> Array:
-    where = lax.broadcast_to(as_array("where", where), x.shape)
+def _mask(function: str, where: Any, x: Array) -> Array:
+    where = truth(function, where)
+    if lax.broadcast_shapes(where.shape, x.shape) != x.shape:
+        raise ShapeError(
+            f"{function}: where must broadcast to the shape of the array, {x.shape}, "
+            f"got {where.aval}",
+            mend="give the mask the array's shape, or extents of 1",
+        )
+    return lax.broadcast_to(where, x.shape)
+
+
+def _excluded(x: Array, where: Array, axes: tuple[int, ...]) -> Array:
+    """`x` with -inf where it is masked, or with zeros where nothing else would be left."""
+    some = fnp.any(where, axes, keepdims=True)
     return fnp.where(where, x, fnp.where(some, -fnp.inf, 0))
 
 
@@ -91,7 +104,8 @@ def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Array:
     (x,) = _arrays("log_softmax", x)
     axes = reduced_axes("log_softmax", axis, x.ndim)
     if where is not None:
-        x = _excluded(x, where, fnp.any(where, axes, keepdims=True))
+        where = _mask("log_softmax", where, x)
+        x = _excluded(x, where, axes)
     shifted = x - _largest(x, axes)
     out = shifted - fnp.log(fnp.sum(fnp.exp(shifted), axes, keepdims=True))
     return out if where is None else fnp.where(where, out, -fnp.inf)
@@ -135,6 +149,7 @@ def logsumexp(
         counts = b != 0
     axes = reduced_axes("logsumexp", axis, a.ndim)
     if where is not None:
+        where = _mask("logsumexp", where, a)
         a = fnp.where(where, a, 0)
         counts = fnp.logical_and(where, counts)
     largest = _largest(a if counts is True else fnp.where(counts, a, -fnp.inf), axes)
@@ -143,8 +158,9 @@ def logsumexp(
         terms = fnp.exp(shifted)
     else:
         # a term of weight 0 may be larger than the largest: its exponential must not overflow
-        idle = fnp.logical_and(b == 0, shifted.real > 0)
-        terms = b * fnp.exp(fnp.where(idle, 0, shifted))
+        limit = math.log(float(fnp.finfo(a.dtype).max)) / 2
+        idle = fnp.logical_and(b == 0, shifted.real > limit)
+        terms = b * fnp.exp(fnp.where(idle, limit, shifted))
     total = fnp.sum(terms, axes, keepdims=True, where=where)
     if not return_sign:
         out = fnp.log(total) + largest
@@ -159,6 +175,8 @@ def logmeanexp(x: Any, axis: Axis = None, where: Any = None, keepdims: bool = Fa
     The arguments are those of `logsumexp`.
     """
     (x,) = _arrays("logmeanexp", x)
+    if where is not None:
+        where = _mask("logmeanexp", where, x)
     number = as_array("logmeanexp", count("logmeanexp", x, axis, keepdims, where))
     logarithm = fnp.log(number.astype(dtypes.accumulator(dtypes.real_of(x.dtype))))
     return logsumexp(x, axis, keepdims=keepdims, where=where) - logarithm.astype(x.dtype)
@@ -201,6 +219,8 @@ def standardize(
         )
     (x,) = _arrays("standardize", x)
     axes = reduced_axes("standardize", axis, x.ndim)
+    if where is not None:
+        where = _mask("standardize", where, x)
     if mean is None:
         mean = fnp.mean(x, axes, keepdims=True, where=where)
     centered = x - mean

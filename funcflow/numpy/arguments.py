@@ -1,7 +1,7 @@
 """Checking and converting the arguments of `funcflow.numpy`'s functions."""
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -90,9 +90,14 @@ def static_shape(function: str, shape: Any) -> Shape:
     return extents
 
 
-def normal_axes(function: str, axis: int | Sequence[int], ndim: int) -> tuple[Any, ...]:
+def is_sequence(x: Any) -> bool:
+    """Whether an argument is several values (a sequence, an array with axes) rather than one."""
+    return isinstance(x, list | tuple | range) or getattr(x, "ndim", 0) > 0
+
+
+def normal_axes(function: str, axis: Any) -> tuple[int, ...]:
     """The axes as a tuple, unchecked; a single one may be given as an integer."""
-    if isinstance(axis, list | tuple | np.ndarray):
+    if is_sequence(axis):
         return tuple(static_int(function, "axis", a) for a in axis)
     return (static_int(function, "axis", axis),)
 

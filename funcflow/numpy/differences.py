@@ -9,7 +9,7 @@ from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
-from funcflow.numpy.arguments import normal_axes, static_int
+from funcflow.numpy.arguments import is_sequence, normal_axes, static_int
 from funcflow.numpy.joining import concatenate
 from funcflow.numpy.manipulation import ravel
 from funcflow.numpy.promotion import as_array, inexact, promote
@@ -85,13 +85,13 @@ def gradient(
         An array of the samples' shape, or a list with one for each axis.
     """
     f = as_array("gradient", inexact("gradient", f))
-    axes = range(f.ndim) if axis is None else normal_axes("gradient", axis, f.ndim)
+    axes = range(f.ndim) if axis is None else normal_axes("gradient", axis)
     axes = canonical_axes(tuple(axes), f.ndim, "gradient")
     order = 1 if edge_order is None else edge_order
     if order not in (1, 2):
         raise ArgumentError(f"gradient: edge_order={edge_order}", mend="use 1 or 2")
     spacings = list(varargs) or [1.0]
-    if len(spacings) == 1 and np.ndim(spacings[0]) == 0:
+    if len(spacings) == 1 and not is_sequence(spacings[0]):
         spacings = spacings * len(axes)
     if len(spacings) != len(axes):
         raise ArgumentError(

@@ -8,11 +8,13 @@ from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
+from funcflow.lax.shape import moveaxis
 from funcflow.numpy.arguments import (
     broadcasts_to,
     buffer_of,
     index_dtype,
     is_known,
+    is_sequence,
     known,
     normal_axes,
     static_int,
@@ -117,6 +119,8 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Array:
     extent = arr.shape[axis]
     values = lax.convert_element_type(values, arr.dtype)
     values = lax.reshape(values, (*(1,) * (arr.ndim - values.ndim), *values.shape))
+    if not is_sequence(obj) and not isinstance(obj, slice):
+        values = moveaxis(values, 0, axis)  # NumPy's way for a single index
     if isinstance(obj, Array) and not is_known(obj):
         if obj.ndim:
             raise ConcretizationTypeError(
@@ -127,10 +131,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Array:
     else:
         places, single = _places("insert", obj, extent, extent + 1)
         if single:
-            if values.ndim == arr.ndim and np.ndim(values) and axis and values.shape[axis] != 1:
-                count = values.shape[axis]
-            count = values.shape[axis]
-            places = np.repeat(places, count)
+            places = np.repeat(places, values.shape[axis])
         count = len(places)
         source = _insertion_order(places, extent)
     shape = tuple(count if i == axis else e for i, e in enumerate(arr.shape))
@@ -236,7 +237,7 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Array:
             mend="trim outside of the traced function",
         )
     found = np.argwhere(buffer_of(filt))
-    axes = range(filt.ndim) if axis is None else normal_axes("trim_zeros", axis, filt.ndim)
+    axes = range(filt.ndim) if axis is None else normal_axes("trim_zeros", axis)
     starts, limits = [0] * filt.ndim, list(filt.shape)
     for i in canonical_axes(tuple(axes), filt.ndim, "trim_zeros"):
         low, high = (found[:, i].min(), found[:, i].max() + 1) if len(found) else (0, 0)

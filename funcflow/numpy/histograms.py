@@ -9,7 +9,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array, wrap
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError, ShapeError
-from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, static_int
+from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, is_sequence, static_int
 from funcflow.numpy.creation import zeros
 from funcflow.numpy.differences import diff
 from funcflow.numpy.manipulation import ravel
@@ -85,7 +85,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
             )
         edges = np.histogram_bin_edges(buffer_of(values), bins, range)
         return wrap(edges.astype(values.dtype))
-    if np.ndim(bins):
+    if is_sequence(bins):
         return as_array("histogram_bin_edges", bins)
     count = static_int("histogram_bin_edges", "bins", bins)
     if count < 1:
@@ -141,7 +141,7 @@ def histogram2d(
     Returns:
         The counts, the edges along `x`, and those along `y`.
     """
-    if np.ndim(bins) == 1 and len(bins) != 2:
+    if is_sequence(bins) and len(bins) != 2:  # edges for both
         bins = [bins, bins]
     points = lax.stack(promote("histogram2d", ravel(x), ravel(y)), 1)
     counts, edges = histogramdd(points, bins, range, weights, density)
@@ -177,7 +177,7 @@ def histogramdd(
             mend="pass an array of shape (points, axes)",
         )
     count, ndim = points.shape
-    per_axis = [bins] * ndim if np.ndim(bins) == 0 else list(bins)
+    per_axis = list(bins) if is_sequence(bins) else [bins] * ndim
     ranges: Sequence[Any] = [None] * ndim if range is None else range
     if len(per_axis) != ndim or len(ranges) != ndim:
         raise ArgumentError(

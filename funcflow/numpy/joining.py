@@ -9,7 +9,7 @@ from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axis
-from funcflow.numpy.arguments import static, static_int, to_arrays
+from funcflow.numpy.arguments import is_sequence, static, static_int, to_arrays
 from funcflow.numpy.manipulation import atleast_1d, atleast_2d, atleast_3d, ravel
 from funcflow.numpy.promotion import as_array, promote, refuse_out
 
@@ -155,7 +155,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """
     ary = as_array("split", ary)
     axis = canonical_axis(axis, ary.ndim, "split")
-    if np.ndim(indices_or_sections) == 0:
+    if not is_sequence(indices_or_sections):
         sections = _sections("split", indices_or_sections)
         if ary.shape[axis] % sections:
             raise ArgumentError(
@@ -171,7 +171,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Array
     ary = as_array("array_split", ary)
     axis = canonical_axis(axis, ary.ndim, "array_split")
     extent = ary.shape[axis]
-    if np.ndim(indices_or_sections) == 0:
+    if not is_sequence(indices_or_sections):
         sections = _sections("array_split", indices_or_sections)
         short, longer = divmod(extent, sections)
         sizes = [short + 1] * longer + [short] * (sections - longer)
@@ -221,7 +221,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Array, ...]:
 def tile(A: Any, reps: Any) -> Array:
     """`A` laid out `reps[i]` times along each axis `i`; missing axes are put in front."""
     A = as_array("tile", A)
-    counts = [reps] if np.ndim(reps) == 0 else list(reps)
+    counts = list(reps) if is_sequence(reps) else [reps]
     counts = [static_int("tile", "reps", count) for count in counts]
     if any(count < 0 for count in counts):
         raise ArgumentError(f"tile: negative reps {counts}", mend="repeat at least 0 times")

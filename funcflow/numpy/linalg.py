@@ -92,7 +92,7 @@ def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Array:
     """
     a, b = (as_array("tensorsolve", x) for x in promote_inexact("tensorsolve", a, b))
     if axes is not None:
-        chosen = normal_axes("tensorsolve", axes, a.ndim)
+        chosen = normal_axes("tensorsolve", axes)
         a = moveaxis(a, chosen, tuple(range(a.ndim - len(chosen), a.ndim)))
     shape = a.shape[b.ndim :]
     if a.shape[: b.ndim] != b.shape or int(np.prod(shape, dtype=int)) != b.size:

@@ -13,6 +13,7 @@ from funcflow.lax.linear import canonical_axes, canonical_axis
 from funcflow.numpy.arguments import (
     broadcasts_to,
     is_known,
+    is_sequence,
     normal_axes,
     static_int,
     static_shape,
@@ -50,7 +51,7 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
 
 def _completed(shape: tuple[int, ...], wanted: Any) -> tuple[int, ...]:
     """`wanted` with -1 replaced."""
-    if isinstance(wanted, int | np.integer) or not np.ndim(wanted):
+    if not is_sequence(wanted):
         wanted = (wanted,)
     extents = tuple(static_int("reshape", "shape", extent) for extent in wanted)
     if extents.count(-1) > 1:
@@ -94,13 +95,13 @@ def squeeze(a: Any, axis: int | Sequence[int] | None = None) -> Array:
     a = as_array("squeeze", a)
     if axis is None:
         return lax.reshape(a, tuple(extent for extent in a.shape if extent != 1))
-    return lax.squeeze(a, normal_axes("squeeze", axis, a.ndim))
+    return lax.squeeze(a, normal_axes("squeeze", axis))
 
 
 def expand_dims(a: Any, axis: int | Sequence[int]) -> Array:
     """Insert axes of extent 1 at the given places of the result."""
     a = as_array("expand_dims", a)
-    return lax.expand_dims(a, normal_axes("expand_dims", axis, a.ndim))
+    return lax.expand_dims(a, normal_axes("expand_dims", axis))
 
 
 def broadcast_to(array: Any, shape: Any) -> Array:
@@ -185,7 +186,7 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Array:
     a = as_array("transpose", a)
     if axes is None:
         return _reversed_axes(a)
-    order = canonical_axes(normal_axes("transpose", axes, a.ndim), a.ndim, "transpose")
+    order = canonical_axes(normal_axes("transpose", axes), a.ndim, "transpose")
     if len(order) != a.ndim:
         raise AxisError(
             f"transpose: axes {tuple(axes)} for an array of {a.ndim} dimensions",
@@ -213,8 +214,8 @@ def matrix_transpose(x: Any, /) -> Array:
 def moveaxis(a: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
     """Move axes to other places; the others keep their order."""
     a = as_array("moveaxis", a)
-    sources = canonical_axes(normal_axes("moveaxis", source, a.ndim), a.ndim, "moveaxis")
-    places = canonical_axes(normal_axes("moveaxis", destination, a.ndim), a.ndim, "moveaxis")
+    sources = canonical_axes(normal_axes("moveaxis", source), a.ndim, "moveaxis")
+    places = canonical_axes(normal_axes("moveaxis", destination), a.ndim, "moveaxis")
     if len(sources) != len(places):
         raise AxisError(
             f"moveaxis: {len(sources)} axes in source, {len(places)} in destination",
@@ -250,7 +251,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Array:
 def flip(m: Any, axis: int | Sequence[int] | None = None) -> Array:
     """The elements in reverse order along the named axes, or all."""
     m = as_array("flip", m)
-    axes = range(m.ndim) if axis is None else normal_axes("flip", axis, m.ndim)
+    axes = range(m.ndim) if axis is None else normal_axes("flip", axis)
     return lax.rev(m, canonical_axes(tuple(axes), m.ndim, "flip"))
 
 
@@ -289,10 +290,8 @@ def roll(a: Any, shift: Any, axis: int | Sequence[int] | None = None) -> Array:
     a = as_array("roll", a)
     if axis is None:
         return lax.reshape(roll(lax.reshape(a, (a.size,)), shift, 0), a.shape)
-    axes = normal_axes("roll", axis, a.ndim)
-    shifts = shift if isinstance(shift, list | tuple) else [shift]
-    if np.ndim(shift) and not isinstance(shift, list | tuple):
-        shifts = [shift[i] for i in range(len(shift))]
+    axes = normal_axes("roll", axis)
+    shifts = [shift[i] for i in range(len(shift))] if is_sequence(shift) else [shift]
     if len(shifts) == 1:
         shifts = [*shifts] * len(axes)
     elif len(axes) == 1:

@@ -8,7 +8,7 @@ import numpy as np
 from funcflow import lax
 from funcflow.core.array import Array, wrap
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError, ShapeError
-from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, static_int
+from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, is_sequence, static_int
 from funcflow.numpy.creation import zeros
 from funcflow.numpy.index_modes import integers, wide_indices, with_mode
 from funcflow.numpy.index_parsing import out_of_bounds
@@ -101,7 +101,7 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Array, ...]:
     Negative indices count from the end; traced ones out of bounds are clipped.
     """
     indices = integers("unravel_index", indices)
-    shape = (shape,) if np.ndim(shape) == 0 else tuple(shape)
+    shape = tuple(shape) if is_sequence(shape) else (shape,)
     extents = tuple(static_int("unravel_index", "shape", extent) for extent in shape)
     size = int(np.prod(extents, dtype=np.int64))
     if not size and indices.size:

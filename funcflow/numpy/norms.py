@@ -50,7 +50,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         if ord is None:
             return _euclidean(x, axes, keepdims)
     else:
-        axes = canonical_axes(normal_axes("norm", axis, x.ndim), x.ndim, "norm")
+        axes = canonical_axes(normal_axes("norm", axis), x.ndim, "norm")
     if len(axes) == 1:
         return _vector(x, ord, axes, keepdims)
     if len(axes) == 2:
@@ -65,7 +65,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
     """`norm` of vectors, whose elements lie along `axis`: one, several, or all."""
     x = as_array("vector_norm", inexact("vector_norm", x))
-    axes: Any = range(x.ndim) if axis is None else normal_axes("vector_norm", axis, x.ndim)
+    axes: Any = range(x.ndim) if axis is None else normal_axes("vector_norm", axis)
     return _vector(x, ord, canonical_axes(tuple(axes), x.ndim, "vector_norm"), keepdims)
 
 

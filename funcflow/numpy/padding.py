@@ -9,7 +9,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
-from funcflow.numpy.arguments import static, static_int
+from funcflow.numpy.arguments import is_sequence, static, static_int
 from funcflow.numpy.promotion import as_array
 from funcflow.numpy.quantiles import median
 from funcflow.numpy.ranges import linspace
@@ -95,7 +95,7 @@ def _widths(ndim: int, pad_width: Any) -> list[Width]:
     if isinstance(pad_width, dict):
         by_axis: list[Any] = [(0, 0)] * ndim
         for axis, width in pad_width.items():
-            by_axis[axis] = width if np.ndim(width) else (width, width)
+            by_axis[axis] = width if is_sequence(width) else (width, width)
         pad_width = by_axis
     if isinstance(pad_width, Array):
         pad_width = static("pad", "pad_width", pad_width)
@@ -112,10 +112,10 @@ def _widths(ndim: int, pad_width: Any) -> list[Width]:
 
 def _pairs(ndim: int, values: Any) -> list[tuple[Any, Any]]:
     """One pair for each axis from a number, (number,), a pair, or pairs."""
-    if np.ndim(values) == 0:
+    if not is_sequence(values):
         return [(values, values)] * ndim
     items = [values[i] for i in range(len(values))]
-    if np.ndim(items[0]) == 0:
+    if not is_sequence(items[0]):
         if len(items) > 2:
             raise ShapeError(
                 f"pad: {len(items)} values where one, two, or a pair for each axis is expected",
@@ -151,7 +151,7 @@ def _between(before: Array, x: Array, after: Array, axis: int) -> Array:
 
 
 def _pad_constant(x: Array, widths: Sequence[Width], constant_values: Any) -> Array:
-    if np.ndim(constant_values) == 0:
+    if not is_sequence(constant_values):
         value = lax.convert_element_type(as_array("pad", constant_values), x.dtype)
         return lax.pad(x, value, [(low, high, 0) for low, high in widths])
     values = _pairs(x.ndim, constant_values)

@@ -12,7 +12,7 @@ from funcflow.core.eager import fast_binary
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
 from funcflow.lax.shape import moveaxis
-from funcflow.numpy.arguments import normal_axes, static_int
+from funcflow.numpy.arguments import is_sequence, normal_axes, static_int
 from funcflow.numpy.arithmetic import multiply
 from funcflow.numpy.manipulation import ravel
 from funcflow.numpy.promotion import as_array, promote, refuse_out
@@ -173,7 +173,7 @@ def tensordot(
         An array whose axes are the others of `a`, then those of `b`.
     """
     a, b = _pair("tensordot", a, b)
-    if np.ndim(axes) == 0 and not isinstance(axes, list | tuple):
+    if not is_sequence(axes):
         count = static_int("tensordot", "axes", axes)
         if not 0 <= count <= min(a.ndim, b.ndim):
             raise ArgumentError(
@@ -185,10 +185,8 @@ def tensordot(
         pairs = axes
         if len(pairs) != 2:
             raise ArgumentError(f"tensordot: axes={axes!r}", mend="pass (axes of a, axes of b)")
-    ours = canonical_axes(normal_axes("tensordot", _listed(pairs[0]), a.ndim), a.ndim, "tensordot")
-    theirs = canonical_axes(
-        normal_axes("tensordot", _listed(pairs[1]), b.ndim), b.ndim, "tensordot"
-    )
+    ours = canonical_axes(normal_axes("tensordot", pairs[0]), a.ndim, "tensordot")
+    theirs = canonical_axes(normal_axes("tensordot", pairs[1]), b.ndim, "tensordot")
     lhs, rhs = [a.shape[i] for i in ours], [b.shape[i] for i in theirs]
     if lhs != rhs:
         raise ShapeError(
@@ -197,10 +195,6 @@ def tensordot(
             mend="pair axes of one extent",
         )
     return lax.dot_general(a, b, ((ours, theirs), ((), ())), precision, preferred_element_type)
-
-
-def _listed(axes: Any) -> Any:
-    return tuple(axes) if isinstance(axes, range) else axes
 
 
 def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Array:

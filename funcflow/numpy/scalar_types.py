@@ -99,7 +99,6 @@ flexible = np.flexible
 character = np.character
 object_ = np.object_
 dtype = np.dtype
-iinfo = ml_dtypes.iinfo
 
 pi = np.pi
 e = np.e
@@ -115,3 +114,11 @@ def finfo(dtype: Any) -> ml_dtypes.finfo:
     if not dtypes.is_inexact(found):
         raise DtypeError(f"finfo: {found} is no floating dtype", mend="use iinfo for integers")
     return ml_dtypes.finfo(found)
+
+
+def iinfo(int_type: Any) -> ml_dtypes.iinfo:
+    """The limits of an integer dtype (`min`, `max`, `bits`)."""
+    found = dtypes.as_dtype(int_type)
+    if not dtypes.is_integer(found):
+        raise DtypeError(f"iinfo: {found} is no integer dtype", mend="use finfo for floats")
+    return ml_dtypes.iinfo(found)

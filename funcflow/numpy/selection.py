@@ -9,7 +9,7 @@ from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
 from funcflow.lax.linear import canonical_axis
-from funcflow.numpy.arguments import buffer_of, index_dtype, refuse_inplace
+from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, refuse_inplace
 from funcflow.numpy.creation import asarray
 from funcflow.numpy.index_modes import integers, with_mode
 from funcflow.numpy.index_parsing import out_of_bounds, parse_index
@@ -289,8 +289,9 @@ def compress(
 
 def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: Any = 0) -> Array:
     """The elements of the raveled `arr` where the raveled `condition` holds; see `compress`."""
-    known_or_traced = buffer_of(condition).ravel() if is_known(condition) else ravel(condition)
-    return compress(known_or_traced, ravel(arr), size=size, fill_value=fill_value)
+    # raveled in NumPy where it is known, so that it stays known while tracing
+    condition = buffer_of(condition).ravel() if is_known(condition) else ravel(condition)
+    return compress(condition, ravel(arr), size=size, fill_value=fill_value)
 
 
 def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Array:

@@ -213,12 +213,12 @@ def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = Non
         )
     if not len(bins):
         return lax.full(x.shape, 0, index_dtype())
-    side, other = ("left", "right") if right else ("right", "left")
+    side = "left" if right else "right"
     first, last = (lax.index_in_dim(bins, i, keepdims=False) for i in (0, len(bins) - 1))
     increasing = lax.ge(last, first)
     if is_known(increasing):
         if buffer_of(increasing):
             return searchsorted(bins, x, side)
-        return lax.sub(len(bins), searchsorted(lax.rev(bins, (0,)), x, other))
-    backward = lax.sub(len(bins), searchsorted(lax.rev(bins, (0,)), x, other))
+        return lax.sub(len(bins), searchsorted(lax.rev(bins, (0,)), x, side))
+    backward = lax.sub(len(bins), searchsorted(lax.rev(bins, (0,)), x, side))
     return lax.select(increasing, searchsorted(bins, x, side), backward)

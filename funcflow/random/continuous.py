@@ -68,14 +68,14 @@ def gumbel_of(words: Words, shape: Shape, dtype: np.dtype[Any], mode: str | None
     if mode == "highest" and dtype == np.float32:
         return _gumbel_highest(words, shape)
     # x near 0 is drawn with a second set of bits below the first, and log(1 - x) is exact there
-    high, low = unstack_pair(unit_uniform(words, (2, *shape), dtype))
+    high, low = lax.unstack(unit_uniform(words, (2, *shape), dtype))
     info = ml_dtypes.finfo(dtype)
     fine = lax.add(lax.add(high, lax.mul(low, 2.0**-info.nmant)), float(info.tiny))
     return _gumbel_from_complement(lax.select(lax.ge(high, 0.5), high, fine))
 
 
 def _gumbel_highest(words: Words, shape: Shape) -> Any:
-    high, low = unstack_pair(random_bits(words, (2, *shape), np.dtype(np.uint32)))
+    high, low = lax.unstack(random_bits(words, (2, *shape), np.dtype(np.uint32)))
     high, low = (lax.convert_element_type(half, np.uint64) for half in (high, low))
     fixed = lax.bitwise_or(lax.shift_left(high, 32), low)  # x in units of 2^-64
     small = lax.lt(fixed, np.asarray(2**63, np.uint64))
@@ -91,12 +91,6 @@ def _gumbel_from_uniform(u: Any) -> Any:
 
 def _gumbel_from_complement(x: Any) -> Any:
     return lax.neg(lax.log(lax.neg(lax.log1p(lax.neg(x)))))
-
-
-def unstack_pair(x: Any) -> tuple[Any, Any]:
-    """The two elements along the first axis."""
-    first, second = lax.unstack(x)
-    return first, second
 
 
 # --- more -----------------------------------------------------------------------------------

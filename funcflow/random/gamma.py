@@ -56,9 +56,7 @@ def _checked_gamma(
 
 def gamma_of(words: Words, a: Any, shape: Shape, log_space: bool) -> Any:
     """`gamma` or `loggamma`, for the use of samplers: each element has a key of its own."""
-    k0, k1 = random_words(words, shape or (1,))
-    if not shape:
-        k0, k1 = (lax.reshape(k, ()) for k in (k0, k1))
+    k0, k1 = random_words(words, shape)
     return random_gamma(k0, k1, a, log_space=log_space)
 
 

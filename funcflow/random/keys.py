@@ -276,9 +276,10 @@ def fold_in(key: Any, data: Any) -> Any:
                 f"fold_in: data must lie between 0 and 2**32 - 1, got {data}",
                 mend="reduce it, e.g. data % 2**32",
             )
-        data = np.asarray(data, np.uint32)
-    counter = lax.convert_element_type(data, np.uint32)
-    return _of_kind(key, _stack(*threefry2x32(*words, _ZERO, counter)))
+        counter: Any = np.asarray(data, np.uint32)
+    else:
+        counter = lax.convert_element_type(data, np.uint32)
+    return _of_kind(key, _stack(*_hash(words, _ZERO, counter)))
 
 
 def _of_kind(model: Any, data: Array) -> Any:
@@ -343,12 +344,29 @@ def key_words(function: str, key: Any) -> Words:
     return unstack(data, 2)
 
 
+# Eager keys go by a way of their own, which leaves out the primitives: NumPy's time counts.
+
+
+def is_eager(*arrays: Any) -> bool:
+    """Whether NumPy can compute with these arrays at once."""
+    return current_trace.get() is EVAL and all(
+        type(x) is ConcreteArray and type(x._value) is np.ndarray for x in arrays
+    )
+
+
 def unstack(x: Any, length: int) -> Any:
     """The elements along the one axis of `x`."""
-    if _is_eager(x):
+    if is_eager(x):
         value = x._value
         return tuple(ConcreteArray(value[i, ...]) for i in range(length))
     return lax.unstack(x)
+
+
+def _stack(first: Any, second: Any) -> Any:
+    """The inverse of `unstack`, along a new last axis."""
+    if is_eager(first, second):
+        return ConcreteArray(np.stack((first._value, second._value), -1))
+    return lax.stack([first, second], -1)
 
 
 def split_words(words: Words, num: int = 2) -> list[Words]:
@@ -360,24 +378,18 @@ def split_words(words: Words, num: int = 2) -> list[Words]:
 def random_words(words: Words, shape: tuple[int, ...]) -> Words:
     """Two random words for each element of `shape`: the hashes of the numbers 0, 1, 2, ..."""
     size = math.prod(shape)
-    if not shape:
-        return threefry2x32(*words, _ZERO, _ZERO)
-    if _is_eager(words[0]) and _is_eager(words[1]) and size <= 2**32:
-        counts = np.arange(size, dtype=np.uint32).reshape(shape)
-        high, low = hash_words(np, words[0]._value, words[1]._value, _ZERO, counts)
-        return ConcreteArray(high), ConcreteArray(low)
     if size <= 2**32:
-        counts = lax.reshape(lax.iota(np.uint32, size), shape)
-        return threefry2x32(*words, _ZERO, counts)
+        if is_eager(*words):
+            return _hash(words, _ZERO, np.arange(size, dtype=np.uint32).reshape(shape))
+        counts = lax.reshape(lax.iota(np.uint32, size), shape) if shape else _ZERO
+        return _hash(words, _ZERO, counts)
     wide = lax.reshape(lax.iota(np.uint64, size), shape)
     high = lax.convert_element_type(lax.shift_right_logical(wide, 32), np.uint32)
-    return threefry2x32(*words, high, lax.convert_element_type(wide, np.uint32))
+    return _hash(words, high, lax.convert_element_type(wide, np.uint32))
 
 
-def _is_eager(x: Any) -> bool:
-    """Whether NumPy can compute with `x` at once, which spares the way through the primitives."""
-    return type(x) is ConcreteArray and type(x._value) is np.ndarray and current_trace.get() is EVAL
-
-
-def _stack(first: Any, second: Any) -> Array:
-    return lax.stack([first, second], -1)
+def _hash(words: Words, high: Any, low: Any) -> Words:
+    if is_eager(*words) and isinstance(high, np.ndarray) and isinstance(low, np.ndarray):
+        hashed = hash_words(np, words[0]._value, words[1]._value, high, low)
+        return ConcreteArray(hashed[0]), ConcreteArray(hashed[1])
+    return threefry2x32(*words, high, low)

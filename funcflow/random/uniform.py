@@ -8,13 +8,14 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core import dtypes
-from funcflow.core.array import SCALARS, Array, aval_of
+from funcflow.core.array import SCALARS, Array, aval_of, wrap
 from funcflow.core.aval import Shape
 from funcflow.core.errors import DtypeError
 from funcflow.lax.creation import canonical_shape
 from funcflow.lax.fused import fma
+from funcflow.lax.prng import significand_bits, unit_floats
 from funcflow.random.arguments import float_dtype, integer_dtype, parameter, sample_shape
-from funcflow.random.keys import Words, key_words, random_words, split_words
+from funcflow.random.keys import Words, is_eager, key_words, random_words, split_words
 
 
 def bits(key: Any, shape: int | Sequence[int] = (), dtype: Any = None) -> Array:
@@ -107,17 +108,15 @@ def uniform_in(words: Words, shape: Shape, dtype: np.dtype[Any], minval: Any, ma
 
 def unit_uniform(words: Words, shape: Shape, dtype: np.dtype[Any]) -> Any:
     """Floats in [0, 1): random bits of the significand under the exponent of 1, minus 1."""
-    unsigned = _unsigned(dtype)
-    significand = ml_dtypes.finfo(dtype).nmant
-    # few bits are drawn where few are needed (bfloat16)
-    drawn = unsigned if significand >= 8 else np.dtype(np.uint8)
-    raw = random_bits(words, shape, drawn)
-    if drawn != unsigned:
-        raw = lax.convert_element_type(raw, unsigned)
-    mantissa = lax.shift_right_logical(raw, 8 * drawn.itemsize - significand)
+    if is_eager(*words):
+        high, low = random_words(words, shape)
+        return wrap(unit_floats(np, high._value, low._value, dtype))
+    unsigned, drawn = _unsigned(dtype), significand_bits(dtype)
+    raw = lax.convert_element_type(random_bits(words, shape, drawn), unsigned)
+    unused = 8 * drawn.itemsize - ml_dtypes.finfo(dtype).nmant
     one = np.ones((), dtype)
-    from_one_to_two = lax.bitwise_or(mantissa, one.view(unsigned))
-    return lax.sub(lax.bitcast_convert_type(from_one_to_two, dtype), one)
+    bits = lax.bitwise_or(lax.shift_right_logical(raw, unused), one.view(unsigned))
+    return lax.sub(lax.bitcast_convert_type(bits, dtype), one)
 
 
 def _is_number(x: Any, value: int) -> bool:
@@ -163,6 +162,11 @@ def randint(
     low, span, multiplier = find_range(minval, maxval, dtype, wide)
     high_key, low_key = split_words(words)
     high_bits, low_bits = (random_bits(k, shape, span.dtype) for k in (high_key, low_key))
+    if static and is_eager(high_bits, low_bits) and span:
+        high_half, low_half = high_bits._value % span, low_bits._value % span
+        offset = (high_half * multiplier + low_half) % span
+        with np.errstate(over="ignore"):  # the sum wraps around where the range exceeds a half
+            return wrap((low + offset.astype(wide)).astype(dtype))
     offset = lax.add(lax.mul(lax.rem(high_bits, span), multiplier), lax.rem(low_bits, span))
     offset = lax.convert_element_type(lax.rem(offset, span), wide)
     return lax.convert_element_type(lax.add(low, offset), dtype)

@@ -11,8 +11,9 @@ from typing import Any
 
 from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
-from funcflow.core.evaluate import eval_buffers, eval_closed
+from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
+from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import ClosedJaxpr, Var
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_map

@@ -17,8 +17,9 @@ from funcflow.core.errors import (
     ShapeError,
     TreeStructureError,
 )
-from funcflow.core.evaluate import eval_buffers, eval_closed
+from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import FlatFunction, check_leaves, flatten_arguments, name_of
+from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import (
@@ -42,6 +43,19 @@ Dims = Sequence[int | None]
 def tangent_array(t: Any) -> Any:
     """A tangent for a user's rule: an array, of the primal's dtype where that is integer."""
     return zeros(t.aval) if type(t) is Zero else t
+
+
+def map_flat(
+    ctx: Any, function: FlatFun, args: Sequence[Any], dims: Dims
+) -> tuple[list[Any], list[int | None]]:
+    """Map a flat function; if any argument is mapped, all outputs are, with the axis in front.
+
+    That the outputs' places follow from the arguments' lets a rule and its function agree.
+    """
+    outs, out_dims = ctx.flat(function, args, dims)
+    if all(d is None for d in dims):
+        return outs, out_dims
+    return [ctx.to_front(x, d) for x, d in zip(outs, out_dims, strict=True)], [0] * len(outs)
 
 
 def map_in_front(ctx: Any, function: FlatFun, args: Sequence[Any], dims: Dims) -> list[Any]:
@@ -68,19 +82,21 @@ class JVPRule:
         """Outputs and their tangents, by the rule."""
         results = self.jvp(*primals, *map(tangent_array, tangents))
         count = len(results) // 2
-        return results[:count], results[count:]
+        return results[:count], [
+            t if dtypes.is_inexact(aval_of(x).dtype) else Zero(aval_of(x))
+            for x, t in zip(results[:count], results[count:], strict=True)
+        ]
 
     def batch(self, ctx: Any, dims: Dims) -> "JVPRule":
         """The rule of the mapped function."""
 
         def call(*args: Any) -> list[Any]:
-            outs = map_in_front(ctx, self.call, args, dims)
-            batched.out_dims = [0] * len(outs)
+            outs, batched.out_dims = map_flat(ctx, self.call, args, dims)
             return outs
 
         def jvp(*args: Any) -> list[Any]:
-            outs = map_in_front(ctx, self.jvp, args, (*dims, *dims))
-            batched.out_dims = [0] * (len(outs) // 2)
+            outs, out_dims = map_flat(ctx, self.jvp, args, (*dims, *dims))
+            batched.out_dims = out_dims[: len(outs) // 2]
             return outs
 
         batched = JVPRule(self.name, call, jvp)
@@ -89,7 +105,6 @@ class JVPRule:
     def stage(self, trace: StagingTrace, args: Sequence[Any]) -> list[Any]:
         """One equation that stands for the call."""
         closed = stage_out(self.call, [aval_of(x) for x in args])
-        self.out_dims = [0] * len(closed.jaxpr.outvars)
         inner, consts = hoist(closed)
         params = {
             "call_jaxpr": inner,
@@ -125,6 +140,17 @@ def unreachable(*args: Any) -> list[Any]:
     raise AssertionError("a rule taken from an equation has no function to call")
 
 
+def mapped_in_front(
+    ctx: Any, args: Sequence[Any], dims: Dims, num_consts: int
+) -> tuple[list[Any], list[int | None]]:
+    """The arguments with their mapped axes in front; if only constants are, all are repeated."""
+    if all(d is None for d in dims[num_consts:]):
+        args = [*args[:num_consts], *(ctx.to_front(x, None) for x in args[num_consts:])]
+        dims = [*dims[:num_consts], *[0] * (len(args) - num_consts)]
+    moved = [x if d is None else moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+    return moved, [None if d is None else 0 for d in dims]
+
+
 def _custom_jvp_batch(
     ctx: Any,
     args: Any,
@@ -135,11 +161,9 @@ def _custom_jvp_batch(
     num_consts: int,
     name: str,
 ) -> Any:
-    args = [x if d is None else moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+    args, dims = mapped_in_front(ctx, args, dims, num_consts)
     inner, _ = ctx.jaxpr(call_jaxpr, [d is not None for d in dims], True)
-    # the batched jaxpr's arguments are mapped in front wherever they are mapped
-    places = [None if d is None else 0 for d in dims[num_consts:]]
-    rule = JVPRule(name, unreachable, jvp).batch(ctx, places)
+    rule = JVPRule(name, unreachable, jvp).batch(ctx, dims[num_consts:])
     outs = custom_jvp_call_p.bind(
         *args, call_jaxpr=inner, jvp=rule.jvp, num_consts=num_consts, name=name
     )

@@ -25,7 +25,9 @@ from funcflow.transforms.custom_jvp import (
     call_abstract,
     call_impl,
     call_transpose,
+    map_flat,
     map_in_front,
+    mapped_in_front,
     resolve_kwargs,
     unreachable,
 )
@@ -74,8 +76,7 @@ class VJPRule:
         residual_dims: list[int | None] = []
 
         def call(*args: Any) -> list[Any]:
-            outs = map_in_front(ctx, self.call, args, dims)
-            batched.out_dims = [0] * len(outs)
+            outs, batched.out_dims = map_flat(ctx, self.call, args, dims)
             return outs
 
         def fwd(*args: Any) -> tuple[list[Any], list[Any]]:
@@ -89,8 +90,11 @@ class VJPRule:
 
             values, places = ctx.flat(both, args, dims)
             residual_dims[:] = places[count:]
-            outs = [ctx.to_front(x, d) for x, d in zip(values[:count], places, strict=False)]
-            batched.out_dims = [0] * count
+            outs, out_dims = values[:count], places[:count]
+            if any(d is not None for d in dims):
+                outs = [ctx.to_front(x, d) for x, d in zip(outs, out_dims, strict=True)]
+                out_dims = [0] * count
+            batched.out_dims = out_dims
             return outs, values[count:]
 
         def bwd(residuals: list[Any], cts: list[Any]) -> list[Any]:
@@ -98,7 +102,7 @@ class VJPRule:
             values, places = ctx.flat(
                 lambda *xs: self.bwd(list(xs[:count]), list(xs[count:])),
                 [*residuals, *cts],
-                [*residual_dims, *[0] * len(cts)],
+                [*residual_dims, *batched.out_dims],
             )
             return [
                 _sum_or_move(ctx, x, d, wanted)
@@ -111,7 +115,6 @@ class VJPRule:
     def stage(self, trace: StagingTrace, args: Sequence[Any]) -> list[Any]:
         """One equation that stands for the call."""
         closed = stage_out(self.call, [aval_of(x) for x in args])
-        self.out_dims = [0] * len(closed.jaxpr.outvars)
         inner, consts = hoist(closed)
         params = {
             "call_jaxpr": inner,
@@ -159,10 +162,9 @@ def _custom_vjp_batch(
     num_consts: int,
     name: str,
 ) -> Any:
-    args = [x if d is None else moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+    args, dims = mapped_in_front(ctx, args, dims, num_consts)
     inner, _ = ctx.jaxpr(call_jaxpr, [d is not None for d in dims], True)
-    places = [None if d is None else 0 for d in dims[num_consts:]]
-    rule = VJPRule(name, unreachable, fwd, bwd).batch(ctx, places)
+    rule = VJPRule(name, unreachable, fwd, bwd).batch(ctx, dims[num_consts:])
     outs = custom_vjp_call_p.bind(
         *args, call_jaxpr=inner, fwd=rule.fwd, bwd=rule.bwd, num_consts=num_consts, name=name
     )

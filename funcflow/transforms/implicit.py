@@ -10,8 +10,9 @@ from typing import Any
 from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
-from funcflow.core.evaluate import eval_buffers, eval_closed, eval_jaxpr
+from funcflow.core.evaluate import eval_closed, eval_jaxpr
 from funcflow.core.flatten import FlatFunction, flatten_arguments
+from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import structure_difference, tree_flatten, tree_map

@@ -7,26 +7,30 @@ in it.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from functools import partial, wraps
+from collections.abc import Callable, Generator, Hashable, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from types import MethodType
 from typing import Any, NamedTuple
 
 from funcflow.core.array import ConcreteArray, as_buffer, aval_of, own, wrap
-from funcflow.core.aval import ShapedArray, ShapeDtypeStruct, Zero, is_undefined
+from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.axes import axes_key
-from funcflow.core.backend import Executable, get_backend
+from funcflow.core.backend import Executable
 from funcflow.core.config import config
-from funcflow.core.errors import ArgumentError, UnhashableStaticError
-from funcflow.core.evaluate import eval_buffers
+from funcflow.core.errors import ArgumentError
+from funcflow.core.interpret import eval_buffers
 from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import PyTreeDef, tree_flatten
-from funcflow.core.rewrite import constants_to_arguments, cse, dce_closed
+from funcflow.core.rewrite import constants_to_arguments
 from funcflow.core.rules import define
 from funcflow.core.staging import stage_out
-from funcflow.core.structure import structural_key
-from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace
+from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
+from funcflow.transforms.executables import compiled
+from funcflow.transforms.stages import Lowered, Traced, simplify
+from funcflow.transforms.static_arguments import StaticArguments, listed
 
 # --- the primitive --------------------------------------------------------------------------
 
@@ -105,25 +109,6 @@ define(
     effects=lambda *, jaxpr, name: jaxpr.effects,
 )
 
-# --- executables ----------------------------------------------------------------------------
-
-_MAX_EXECUTABLES = 2048
-_executables: OrderedDict[Hashable, Executable] = OrderedDict()
-
-
-def compiled(closed: ClosedJaxpr) -> Executable:
-    """The executable of a jaxpr, from the cache if one of the same structure is there."""
-    key = (structural_key(closed), config.backend)
-    found = _executables.get(key)
-    if found is None:
-        found = _executables[key] = get_backend(config.backend).compile(closed)
-        if len(_executables) > _MAX_EXECUTABLES:
-            _executables.popitem(last=False)
-    else:
-        _executables.move_to_end(key)
-    return found
-
-
 # --- the user's side ------------------------------------------------------------------------
 
 
@@ -135,79 +120,7 @@ class CacheInfo(NamedTuple):
     size: int
 
 
-class Traced:
-    """A function traced for one signature."""
-
-    def __init__(self, name: str, jaxpr: ClosedJaxpr, in_tree: PyTreeDef, out_tree: PyTreeDef):
-        self.name = name
-        self.jaxpr = jaxpr
-        self.in_tree = in_tree
-        self.out_tree = out_tree
-
-    @property
-    def out_info(self) -> Any:
-        """The result's tree with shapes and dtypes for leaves."""
-        leaves = [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.jaxpr.out_avals]
-        return self.out_tree.unflatten(leaves)
-
-    def lower(self) -> "Lowered":
-        """The program as the backend gets it."""
-        return Lowered(self, simplify(self.jaxpr))
-
-
-class Lowered:
-    """A traced and simplified function, ready to compile."""
-
-    def __init__(self, traced: Traced, jaxpr: ClosedJaxpr) -> None:
-        self.traced = traced
-        self.jaxpr = jaxpr
-        self.in_tree, self.out_tree, self.out_info = (
-            traced.in_tree,
-            traced.out_tree,
-            traced.out_info,
-        )
-
-    def as_text(self, stage: str = "simplified") -> str:
-        """The program at a stage: "traced" (as written) or "simplified"."""
-        stages = {"traced": self.traced.jaxpr, "simplified": self.jaxpr}
-        if stage not in stages:
-            raise ArgumentError(
-                f"as_text: there is no stage {stage!r}", mend=f"use one of {', '.join(stages)}"
-            )
-        return str(stages[stage])
-
-    def compile(self) -> "Compiled":
-        """The executable."""
-        return Compiled(self, compiled(ClosedJaxpr(constants_to_arguments(self.jaxpr.jaxpr))))
-
-
-class Compiled:
-    """A compiled function for one signature; call it with arguments of that signature."""
-
-    def __init__(self, lowered: Lowered, executable: Executable) -> None:
-        self.lowered = lowered
-        self.executable = executable
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, in_tree = flatten_arguments(self.lowered.traced.name, args, kwargs)
-        expected = self.lowered.jaxpr.in_avals
-        got = [aval_of(x) for x in leaves]
-        if in_tree != self.lowered.in_tree or [(a.shape, a.dtype) for a in got] != [
-            (a.shape, a.dtype) for a in expected
-        ]:
-            raise ArgumentError(
-                f"{self.lowered.traced.name}: compiled for {', '.join(map(str, expected))}, "
-                f"called with {', '.join(map(str, got))}",
-                mend="call the jitted function, which compiles for each signature",
-            )
-        outs = own(self.executable(*map(as_buffer, (*self.lowered.jaxpr.consts, *leaves))), leaves)
-        avals = self.lowered.jaxpr.out_avals
-        results = [wrap(x, a.weak_type) for x, a in zip(outs, avals, strict=True)]
-        return self.lowered.out_tree.unflatten(results)
-
-    def as_text(self) -> str:
-        """The compiled program as the backend shows it."""
-        return self.executable.as_text()
+_MAX_ENTRIES = 2048
 
 
 class _Entry:
@@ -223,32 +136,26 @@ class _Entry:
         self.executable: Executable | None = None
 
 
-def simplify(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """Drop dead code and repeated equations, and the constants that are no longer needed."""
-    return dce_closed(ClosedJaxpr(cse(closed.jaxpr), closed.consts))
-
-
 class JitFunction:
     """A function that is compiled for each signature it is called with."""
 
     def __init__(
         self,
         fun: Callable[..., Any],
-        static_argnums: tuple[int, ...],
-        static_argnames: tuple[str, ...],
+        static_argnums: tuple[int, ...] = (),
+        static_argnames: tuple[str, ...] = (),
     ) -> None:
         wraps(fun)(self)
         self._fun = fun
         self._name = name_of(fun)
-        self._static_argnums = static_argnums
-        self._static_argnames = static_argnames
+        self._static = StaticArguments(f"jit of {self._name}", fun, static_argnums, static_argnames)
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._hits = self._misses = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if config.disable_jit:
             return self._fun(*args, **kwargs)
-        fun, args, kwargs, static = self._bind_static(args, kwargs)
+        fun, args, kwargs, static = self._static.bind(self._fun, args, kwargs)
         leaves, in_tree = flatten_arguments(f"jit of {self._name}", args, kwargs)
         entry = self._entry(fun, leaves, in_tree, static)
         if current_trace.get() is EVAL and not any(isinstance(x, Tracer) for x in leaves):
@@ -276,7 +183,7 @@ class JitFunction:
         self._misses += 1
         closed, out_tree = self._trace(fun, avals, in_tree)
         entry = self._entries[key] = _Entry(simplify(closed), out_tree)
-        if len(self._entries) > _MAX_EXECUTABLES:
+        if len(self._entries) > _MAX_ENTRIES:
             self._entries.popitem(last=False)
         return entry
 
@@ -286,43 +193,9 @@ class JitFunction:
         flat = FlatFunction(fun, in_tree)
         return stage_out(flat, avals), flat.out_tree
 
-    def _bind_static(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Hashable]:
-        """The function with its static arguments filled in, and the remaining arguments."""
-        if not self._static_argnums and not self._static_argnames:
-            return self._fun, args, kwargs, ()
-        places = {i % len(args) for i in self._static_argnums if -len(args) <= i < len(args)}
-        static_args = {i: args[i] for i in sorted(places)}
-        static_kwargs = {k: kwargs[k] for k in self._static_argnames if k in kwargs}
-        for where, value in (*static_args.items(), *static_kwargs.items()):
-            self._check_static(where, value)
-
-        def fun(*dynamic: Any, **dynamic_kwargs: Any) -> Any:
-            rest = iter(dynamic)
-            full = [static_args[i] if i in static_args else next(rest) for i in range(len(args))]
-            return self._fun(*full, **dynamic_kwargs, **static_kwargs)
-
-        dynamic = tuple(x for i, x in enumerate(args) if i not in places)
-        dynamic_kwargs = {k: v for k, v in kwargs.items() if k not in static_kwargs}
-        static = (tuple(static_args.items()), tuple(static_kwargs.items()))
-        # 1, 1.0 and True are equal and hash alike, but are different programs
-        types = tuple(type(v) for v in (*static_args.values(), *static_kwargs.values()))
-        return fun, dynamic, dynamic_kwargs, (static, types)
-
-    def _check_static(self, where: int | str, value: Any) -> None:
-        try:
-            hash(value)
-        except TypeError:
-            raise UnhashableStaticError(
-                f"jit of {self._name}: the static argument {where!r} is {value!r} of type "
-                f"{type(value).__name__}, which cannot be hashed",
-                mend="pass a tuple or another hashable value, or make the argument dynamic",
-            ) from None
-
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """The function traced for arguments (or `ShapeDtypeStruct`s) like these."""
-        fun, args, kwargs, _ = self._bind_static(args, kwargs)
+        fun, args, kwargs, _ = self._static.bind(self._fun, args, kwargs)
         leaves, in_tree = tree_flatten((args, kwargs))
         closed, out_tree = self._trace(fun, [aval_of(x) for x in leaves], in_tree)
         return Traced(self._name, closed, in_tree, out_tree)
@@ -345,7 +218,7 @@ class JitFunction:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         # a jitted method is bound like any other
-        return self if instance is None else partial(self, instance)
+        return self if instance is None else MethodType(self, instance)
 
     def __repr__(self) -> str:
         return f"<jitted {self._name}>"
@@ -358,16 +231,20 @@ def jit(
     static_argnames: str | Sequence[str] | None = None,
     donate_argnums: int | Sequence[int] | None = None,
     donate_argnames: str | Sequence[str] | None = None,
+    keep_unused: bool = False,
+    inline: bool = False,
 ) -> Any:
     """Compile `fun` for each signature (tree structure, shapes, dtypes) it is called with.
 
     Args:
         fun: a pure function of pytrees of arrays.
-        static_argnums: positional arguments that are Python values, part of the signature.
-        static_argnames: the same for keyword arguments.
+        static_argnums: arguments that are Python values and part of the signature, by place.
+        static_argnames: the same by name. A parameter given in either way may be passed in both.
         donate_argnums: arguments whose memory the results may take; accepted for
             compatibility, the reference backend does not use it.
-        donate_argnames: the same for keyword arguments.
+        donate_argnames: the same by name.
+        keep_unused: accepted for compatibility: no argument has a cost of its own.
+        inline: accepted for compatibility: a jitted function in another is one equation.
 
     Returns:
         A function of the same arguments; it also has `lower`, `trace`, `eval_shape`,
@@ -375,6 +252,7 @@ def jit(
 
     Raises:
         UnhashableStaticError: a static argument cannot be hashed.
+        ArgumentError: a static argument is no parameter of `fun`.
         LeafTypeError: a dynamic argument is no array.
 
     Example:
@@ -385,12 +263,34 @@ def jit(
         return lambda f: jit(f, static_argnums=static_argnums, static_argnames=static_argnames)
     if not callable(fun):
         raise ArgumentError(f"jit: expected a function, got {fun!r}")
-    nums = _listed(static_argnums)
-    names = _listed(static_argnames)
-    return JitFunction(fun, nums, names)
+    return JitFunction(fun, listed(static_argnums), listed(static_argnames))
 
 
-def _listed(x: Any) -> tuple[Any, ...]:
-    if x is None:
-        return ()
-    return (x,) if isinstance(x, int | str) else tuple(x)
+@contextmanager
+def disable_jit(disable: bool = True) -> Generator[None]:
+    """Evaluate jitted functions as they stand in the block, so that `print` and `pdb` see values.
+
+    Example:
+        >>> with ff.disable_jit():
+        ...     ff.jit(lambda x: x if x > 0 else -x)(-2.0)
+        2.0
+    """
+    with config(disable_jit=disable):
+        yield
+
+
+@contextmanager
+def ensure_compile_time_eval() -> Generator[None]:
+    """Evaluate operations on known values at once in the block, also while tracing.
+
+    Example:
+        >>> @ff.jit
+        ... def f(x):
+        ...     with ff.ensure_compile_time_eval():
+        ...         n = int(fnp.sum(fnp.arange(4)))  # inside jit, but no traced value
+        ...     return x * n
+        >>> f(2.0)
+        Array(12., dtype=float32)
+    """
+    with set_trace(EVAL):
+        yield

@@ -6,7 +6,6 @@ Reverse mode transposes that jaxpr.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from funcflow.core import dtypes
@@ -15,8 +14,8 @@ from funcflow.core.aval import ShapedArray, UndefinedPrimal, Zero
 from funcflow.core.errors import NotDifferentiableError
 from funcflow.core.evaluate import eval_jaxpr
 from funcflow.core.flatten import FlatFunction, flatten_arguments
-from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr
-from funcflow.core.pytree import Partial, tree_flatten
+from funcflow.core.jaxpr import Jaxpr
+from funcflow.core.pytree import Partial, PyTreeDef
 from funcflow.core.rewrite import dce
 from funcflow.core.staging import PartialEvalTrace, StagedTracer
 from funcflow.core.trace import current_trace, set_trace
@@ -53,6 +52,11 @@ class Linearization:
         self.in_avals = in_avals
         self.out_nonzero = out_nonzero
         self.out_avals = [aval_of(x).strip_weak_type() for x in outs]
+
+    def release(self) -> list[Any]:
+        """The residuals, for a function that is handed them; no value is kept here."""
+        residuals, self.residuals, self.outs = self.residuals, [], []
+        return residuals
 
 
 def linearize_flat(function: Callable[..., Sequence[Any]], primals: Sequence[Any]) -> Linearization:
@@ -110,30 +114,29 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     leaves, in_tree = flatten_arguments("linearize", primals, {})
     flat = FlatFunction(fun, in_tree, has_aux)
     linear = linearize_flat(flat, leaves)
-    closed = ClosedJaxpr(linear.jaxpr, ())
     out = flat.out_tree.unflatten([as_array(x) for x in linear.outs])
-    info = (primals_template(primals), tuple(linear.out_nonzero), tuple(linear.out_avals))
-    f_jvp = Partial(partial(_apply_linear, closed, flat.out_tree, info), linear.residuals)
+    f_jvp = Partial(_Pushforward(linear, in_tree, flat.out_tree), linear.release())
     return (out, f_jvp, strip_aux(flat.aux)) if has_aux else (out, f_jvp)
 
 
-def primals_template(primals: Any) -> Any:
-    """The primals with their values replaced by what is known without them."""
-    leaves, treedef = tree_flatten(primals)
-    return treedef.unflatten([aval_of(x) for x in leaves])
+class _Pushforward:
+    """The function `(residuals, *tangents) -> tangent of the output`."""
 
+    def __init__(self, linear: Linearization, in_tree: PyTreeDef, out_tree: PyTreeDef) -> None:
+        self.linear = linear
+        self.primals = in_tree.unflatten(linear.in_avals)[0]
+        self.out_tree = out_tree
 
-def _apply_linear(
-    closed: ClosedJaxpr, out_tree: Any, info: Any, residuals: Any, *tangents: Any
-) -> Any:
-    template, out_nonzero, out_avals = info
-    flat = [t for t in check_tangents("f_jvp", template, tangents) if type(t) is not Zero]
-    results = iter(eval_jaxpr(closed.jaxpr, residuals, *flat))
-    outs = [
-        next(results) if nz else instantiate_tangent(Zero(aval))
-        for nz, aval in zip(out_nonzero, out_avals, strict=True)
-    ]
-    return out_tree.unflatten(outs)
+    def __call__(self, residuals: Sequence[Any], *tangents: Any) -> Any:
+        linear = self.linear
+        checked = check_tangents("f_jvp", self.primals, tangents)
+        given = [t for t in checked if type(t) is not Zero]
+        results = iter(eval_jaxpr(linear.jaxpr, residuals, *given))
+        outs = [
+            as_array(next(results)) if nz else instantiate_tangent(Zero(aval))
+            for nz, aval in zip(linear.out_nonzero, linear.out_avals, strict=True)
+        ]
+        return self.out_tree.unflatten(outs)
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
@@ -157,14 +160,19 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     flat = FlatFunction(fun, in_tree, has_aux)
     linear = linearize_flat(flat, leaves)
     out = flat.out_tree.unflatten([as_array(x) for x in linear.outs])
-    residuals, linear.residuals, linear.outs = linear.residuals, [], []
-    f_vjp = Partial(partial(_apply_transpose, linear, in_tree, flat), residuals)
+    f_vjp = Partial(_Pullback(linear, in_tree, flat.out_tree), linear.release())
     return (out, f_vjp, strip_aux(flat.aux)) if has_aux else (out, f_vjp)
 
 
-def _apply_transpose(
-    linear: Linearization, in_tree: Any, flat: FlatFunction, residuals: Any, cotangent: Any
-) -> Any:
-    cts = check_cotangents("f_vjp", flat, linear, cotangent)
-    results = [instantiate_tangent(ct) for ct in pull_back(linear, residuals, cts)]
-    return in_tree.unflatten(results)[0]
+class _Pullback:
+    """The function `(residuals, cotangent) -> cotangents of the arguments`."""
+
+    def __init__(self, linear: Linearization, in_tree: PyTreeDef, out_tree: PyTreeDef) -> None:
+        self.linear = linear
+        self.in_tree = in_tree
+        self.out_tree = out_tree
+
+    def __call__(self, residuals: Sequence[Any], cotangent: Any) -> Any:
+        cts = check_cotangents("f_vjp", self.out_tree, self.linear.out_avals, cotangent)
+        results = [instantiate_tangent(ct) for ct in pull_back(self.linear, residuals, cts)]
+        return self.in_tree.unflatten(results)[0]

@@ -26,7 +26,7 @@ from funcflow.core.rules import define
 from funcflow.core.staging import stage_out
 from funcflow.lax.shape import moveaxis, reduce_sum
 from funcflow.lax.slicing import index_in_dim
-from funcflow.transforms.jit import compiled
+from funcflow.transforms.executables import compiled
 from funcflow.transforms.vmap import checked_dim, mapped_size, place_axis
 
 pmap_p = Primitive("pmap", multiple_results=True)

@@ -5,11 +5,16 @@ from typing import Any
 
 from funcflow.core import dtypes, rules
 from funcflow.core.array import aval_of
-from funcflow.core.aval import UndefinedPrimal, Zero, is_undefined
-from funcflow.core.errors import NotDifferentiableError, ShapeError, TreeStructureError
+from funcflow.core.aval import ShapedArray, UndefinedPrimal, Zero, is_undefined
+from funcflow.core.errors import (
+    LeafTypeError,
+    NotDifferentiableError,
+    ShapeError,
+    TreeStructureError,
+)
 from funcflow.core.flatten import FlatFunction
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
-from funcflow.core.pytree import structure_difference, tree_flatten
+from funcflow.core.pytree import PyTreeDef, structure_difference, tree_flatten
 from funcflow.core.rules import Absent
 from funcflow.core.source import at_source, set_source
 from funcflow.core.staging import stage_out
@@ -128,15 +133,26 @@ def _transpose_equation(
 ) -> None:
     rule = rules.transpose[eqn.primitive]
     if isinstance(rule, Absent):
-        raise NotDifferentiableError(
-            f"{eqn.primitive.name} is not linear in its arguments, so it has no transpose",
-            mend="linear_transpose takes linear functions only",
-        )
+        raise not_linear(eqn, "linear in its arguments")
     full = [Zero(v.aval) if ct is None else ct for v, ct in zip(eqn.outvars, cts, strict=True)]
     ins = [UndefinedPrimal(v.aval) if v in linear else _read(env, v) for v in eqn.invars]
     ct = full if eqn.primitive.multiple_results else full[0]
-    for v, result in zip(eqn.invars, rule(TRANSPOSE, ct, *ins, **eqn.params), strict=True):
+    try:
+        results = rule(TRANSPOSE, ct, *ins, **eqn.params)
+    except LeafTypeError:
+        if sum(map(is_undefined, ins)) < 2:
+            raise
+        raise not_linear(eqn, "jointly linear in its arguments") from None
+    for v, result in zip(eqn.invars, results, strict=True):
         _accumulate(accumulated, linear, v, result)
+
+
+def not_linear(eqn: JaxprEqn, what: str) -> NotDifferentiableError:
+    """The error for an equation that cannot be transposed."""
+    return NotDifferentiableError(
+        f"{eqn.primitive.name} is not {what}, so it has no transpose",
+        mend="linear_transpose takes linear functions only",
+    )
 
 
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
@@ -163,7 +179,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     args = [UndefinedPrimal(a) for a in closed.in_avals]
 
     def transposed(cotangent: Any) -> tuple[Any, ...]:
-        cts = check_cotangents("linear_transpose", flat, closed, cotangent)
+        cts = check_cotangents("linear_transpose", flat.out_tree, closed.out_avals, cotangent)
         results = [instantiate(ct) for ct in backward(closed.jaxpr, closed.consts, args, cts)]
         return in_tree.unflatten(results)[0]
 
@@ -171,19 +187,19 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
 
 
 def check_cotangents(
-    function: str, flat: FlatFunction, closed: ClosedJaxpr | Any, cotangent: Any
+    function: str, out_tree: PyTreeDef, out_avals: Sequence[ShapedArray], cotangent: Any
 ) -> list[Any]:
     """The cotangent's leaves, checked against the output's avals; `Zero` for integers."""
     cts, treedef = tree_flatten(cotangent)
-    if treedef != flat.out_tree:
-        expected = flat.out_tree.unflatten([0] * flat.out_tree.num_leaves)
+    if treedef != out_tree:
+        expected = out_tree.unflatten([0] * out_tree.num_leaves)
         raise TreeStructureError(
             f"{function}: the cotangent's structure differs from the output's "
             f"{structure_difference(expected, cotangent)}",
             mend="pass one cotangent per leaf of the output",
         )
     checked: list[Any] = []
-    for i, (ct, aval) in enumerate(zip(cts, closed.out_avals, strict=True)):
+    for i, (ct, aval) in enumerate(zip(cts, out_avals, strict=True)):
         if not dtypes.is_inexact(aval.dtype):
             checked.append(Zero(aval))
             continue

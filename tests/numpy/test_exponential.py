@@ -22,9 +22,8 @@ def test_values(agrees, name, dtype):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_special_values(agrees, name):
     x = np.array([0, -0.0, np.inf, -np.inf, np.nan, -2], "float32")
-    with np.errstate(all="ignore"):
-        agrees(lambda xp, x: getattr(xp, name)(x), x)
-        agrees(lambda xp, x: getattr(xp, name)(x), x[:0])
+    agrees(lambda xp, x: getattr(xp, name)(x), x)
+    agrees(lambda xp, x: getattr(xp, name)(x), x[:0])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -30,8 +30,7 @@ def test_values(agrees, name, dtype):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_special_values(agrees, name):
     x = np.array([0, -0.0, 1, -1, np.inf, -np.inf, np.nan, -2], "float32")
-    with np.errstate(all="ignore"):
-        agrees(lambda xp, x: getattr(xp, name)(x), x)
+    agrees(lambda xp, x: getattr(xp, name)(x), x)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

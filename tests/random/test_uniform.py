@@ -115,6 +115,15 @@ def test_randint_reaches_the_whole_range(key: Any) -> None:
     assert (clipped.min(), clipped.max()) == (-128, 127)
 
 
+@pytest.mark.parametrize("shape", [(), (50,)])
+def test_randint_of_more_than_half_of_the_range(key: Any, shape: tuple[int, ...]) -> None:
+    low, high = -(2**31), 2**31 - 2
+    static = random.randint(key, shape, low, high)
+    traced = ff.jit(random.randint, static_argnums=1)(key, shape, low, high)
+    assert (static == traced).all()
+    assert (static < high).all()
+
+
 def test_randint_of_an_empty_range_is_minval(key: Any) -> None:
     assert (random.randint(key, (4,), 5, 2) == 5).all()
     assert (random.randint(key, (4,), fnp.array(5), 2) == 5).all()

@@ -18,7 +18,7 @@ from funcflow.lax.shape import reduce_sum, transpose
 from funcflow.testing import check_laws
 from funcflow.testing import strategies as st
 from funcflow.testing.compare import assert_close, count
-from funcflow.transforms.vmap import BatchTracer
+from funcflow.transforms.batching import BatchTracer
 
 X = np.array([[0.5, 1.5, 2.5], [1.0, 2.0, 3.0]], np.float32)
 

@@ -1,0 +1,37 @@
+"""The cache of compiled programs, shared by all jitted functions."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+
+from funcflow.core.backend import Executable, get_backend
+from funcflow.core.config import config
+from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.structure import structural_key
+
+MAX_EXECUTABLES = 2048
+_executables: OrderedDict[Hashable, Executable] = OrderedDict()
+_lock = threading.Lock()
+
+
+def compiled(closed: ClosedJaxpr) -> Executable:
+    """The executable of a jaxpr, from the cache if one of the same structure is there."""
+    key = (structural_key(closed), config.backend)
+    with _lock:
+        found = _executables.get(key)
+        if found is not None:
+            _executables.move_to_end(key)
+            return found
+    # two threads may compile the same program; that costs time, and a lock held here costs more
+    made = get_backend(config.backend).compile(closed)
+    with _lock:
+        _executables[key] = made
+        if len(_executables) > MAX_EXECUTABLES:
+            _executables.popitem(last=False)
+    return made
+
+
+def clear_caches() -> None:
+    """Forget all compiled programs."""
+    with _lock:
+        _executables.clear()
