@@ -9,6 +9,7 @@ This module composes the layers: it re-exports the transforms and offers the bac
 # ruff: noqa: F401
 
 from funcflow import debug as debug
+from funcflow import dtypes as dtypes
 from funcflow import errors as errors
 from funcflow import lax as lax
 from funcflow import nn as nn

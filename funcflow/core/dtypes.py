@@ -18,6 +18,16 @@ bfloat16 = np.dtype(ml_dtypes.bfloat16)
 # The tangent type of values that have no derivative (integers, booleans).
 float0 = np.dtype([("float0", np.void, 0)])
 
+
+
+class extended(np.generic):
+    """The category of dtypes that NumPy does not know."""
+
+
+class prng_key(extended):
+    """The category of the dtypes of keys: `fnp.issubdtype(key.dtype, ff.dtypes.prng_key)`."""
+
+
 _NAMES = {
     "bool": "bool",
     "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",

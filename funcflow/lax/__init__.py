@@ -209,6 +209,8 @@ from funcflow.lax.joining import (
 )
 from funcflow.lax.loops import associative_scan, fori_loop, map
 from funcflow.lax.precision import Precision, PrecisionLike
+from funcflow.lax.prng import threefry2x32, threefry2x32_p
+from funcflow.lax.random_gamma import random_gamma_grad
 from funcflow.lax.reduction import (
     argmax,
     argmax_p,

@@ -43,6 +43,24 @@ def _names(axis_name: AxisName | Sequence[AxisName]) -> tuple[AxisName, ...]:
     return tuple(axis_name) if isinstance(axis_name, tuple | list) else (axis_name,)
 
 
+def _one_name(axis_name: AxisName, function: str) -> AxisName:
+    names = _names(axis_name)
+    if len(names) != 1:
+        raise ArgumentError(
+            f"{function}: takes one axis name, got {axis_name!r}",
+            mend="apply it to one axis after the other",
+        )
+    return names[0]
+
+
+def _check_extent(function: str, shape: Sequence[int], axis: int, size: int) -> None:
+    if shape[axis] != size:
+        raise ShapeError(
+            f"{function}: the extent {shape[axis]} of axis {axis} is not the axis size {size}",
+            mend="pass tiled=True for a multiple of the size",
+        )
+
+
 def _communicator(axis: AxisName, function: str) -> Communicator:
     communicator = find_axis(axis, function).communicator
     if communicator is None:
@@ -247,7 +265,7 @@ def all_gather(x: Any, axis_name: AxisName, *, axis: int = 0, tiled: bool = Fals
         Array([[0, 1],
                [0, 1]], dtype=int32)
     """
-    (name,) = _names(axis_name)
+    name = _one_name(axis_name, "all_gather")
 
     def one(leaf: Any) -> Any:
         place = canonical_axis(axis, ndim_of(leaf) + (not tiled), "all_gather")
@@ -321,13 +339,14 @@ def psum_scatter(
     The dimension has the axis' size and disappears; with `tiled` it is a multiple of the size,
     and each lane gets that part of it.
     """
-    (name,) = _names(axis_name)
+    name = _one_name(axis_name, "psum_scatter")
     size = find_axis(name, "psum_scatter").size
 
     def one(leaf: Any) -> Any:
         place = canonical_axis(scatter_dimension, ndim_of(leaf), "psum_scatter")
         if tiled:
             leaf = _split(leaf, place, size, "psum_scatter")
+        _check_extent("psum_scatter", np.shape(leaf), place, size)
         return psum_scatter_p.bind(leaf, axes=(name,), axis=place)
 
     return tree_map(one, x)
@@ -335,11 +354,7 @@ def psum_scatter(
 
 def _psum_scatter_abstract(x: ShapedArray, *, axes: Any, axis: int) -> ShapedArray:
     size = find_axis(axes[0], "psum_scatter").size
-    if x.shape[axis] != size:
-        raise ShapeError(
-            f"psum_scatter: the extent {x.shape[axis]} of axis {axis} is not the axis size {size}",
-            mend="pass tiled=True for a multiple of the size",
-        )
+    _check_extent("psum_scatter", x.shape, axis, size)
     return x.update(shape=x.shape[:axis] + x.shape[axis + 1 :], weak_type=False)
 
 
@@ -392,13 +407,14 @@ def all_to_all(
         concat_axis: where the axis over the lanes of origin appears.
         tiled: cut `split_axis` into equal parts and concatenate along `concat_axis` instead.
     """
-    (name,) = _names(axis_name)
+    name = _one_name(axis_name, "all_to_all")
     size = find_axis(name, "all_to_all").size
 
     def one(leaf: Any) -> Any:
         split = canonical_axis(split_axis, ndim_of(leaf), "all_to_all")
         concat = canonical_axis(concat_axis, ndim_of(leaf), "all_to_all")
         if not tiled:
+            _check_extent("all_to_all", np.shape(leaf), split, size)
             return all_to_all_p.bind(leaf, axes=(name,), split_axis=split, concat_axis=concat)
         leaf = _split(leaf, split, size, "all_to_all")
         place = concat + (concat > split)
@@ -414,12 +430,7 @@ def _all_to_all_abstract(
     x: ShapedArray, *, axes: Any, split_axis: int, concat_axis: int
 ) -> ShapedArray:
     size = find_axis(axes[0], "all_to_all").size
-    if x.shape[split_axis] != size:
-        raise ShapeError(
-            f"all_to_all: the extent {x.shape[split_axis]} of split_axis {split_axis} is not the "
-            f"axis size {size}",
-            mend="pass tiled=True for a multiple of the size",
-        )
+    _check_extent("all_to_all", x.shape, split_axis, size)
     rest = list(x.shape[:split_axis] + x.shape[split_axis + 1 :])
     rest.insert(concat_axis, size)
     return x.update(shape=tuple(rest), weak_type=False)
@@ -483,8 +494,13 @@ def ppermute(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> An
     Raises:
         ArgumentError: a source or destination is named twice or lies outside the axis.
     """
-    (name,) = _names(axis_name)
+    name = _one_name(axis_name, "ppermute")
     size = find_axis(name, "ppermute").size
+    if any(np.shape(pair) != (2,) for pair in perm):
+        raise ArgumentError(
+            f"ppermute: perm={perm!r} is no list of pairs (source, destination)",
+            mend="perm=[(i, (i + 1) % size) for i in range(size)] moves every value one lane on",
+        )
     pairs = tuple((int(a), int(b)) for a, b in perm)
     for what, places in (("source", [a for a, _ in pairs]), ("destination", [b for _, b in pairs])):
         if len(set(places)) != len(places) or any(not 0 <= p < size for p in places):
@@ -497,11 +513,22 @@ def ppermute(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> An
 
 def pshuffle(x: Any, axis_name: AxisName, perm: Sequence[int]) -> Any:
     """Lane `i` gets the value of lane `perm[i]`."""
+    size = product_of_sizes(_names(axis_name), "pshuffle")
+    if sorted(perm) != list(range(size)):
+        raise ArgumentError(
+            f"pshuffle: perm={list(perm)} is no permutation of 0..{size - 1}",
+            mend="name each lane once, or use ppermute",
+        )
     return ppermute(x, axis_name, [(source, i) for i, source in enumerate(perm)])
 
 
 def pbroadcast(x: Any, axis_name: AxisName, source: int) -> Any:
     """The value of lane `source`, in every lane."""
+    size = product_of_sizes(_names(axis_name), "pbroadcast")
+    if not 0 <= source < size:
+        raise ArgumentError(
+            f"pbroadcast: the source {source} lies outside 0..{size - 1}", mend="name a lane"
+        )
     here = eq(axis_index(axis_name), np.int32(source))
 
     def one(leaf: Any) -> Any:

@@ -171,6 +171,9 @@ def issubdtype(arg1: Any, arg2: Any) -> bool:
         True
     """
     abstract = isinstance(arg2, type) and arg2 in _ABSTRACT
+    category = getattr(arg1, "type", None)  # the dtype of keys is no NumPy dtype
+    if isinstance(category, type) and issubclass(category, dtypes.extended):
+        return abstract and issubclass(category, arg2)
     if isinstance(arg1, type) and arg1 in _ABSTRACT:
         return abstract and issubclass(arg1, arg2)
     dtype = _any_dtype(arg1)
@@ -192,6 +195,8 @@ _ABSTRACT = frozenset(
         np.complexfloating,
         np.flexible,
         np.character,
+        dtypes.extended,
+        dtypes.prng_key,
     }
 )
 

@@ -20,7 +20,7 @@ from funcflow.numpy.promotion import (
     is_complex,
     refuse_out,
 )
-from funcflow.numpy.reductions import aligned_weights, reduced_axes
+from funcflow.numpy.reductions import aligned_weights, operand, reduced_axes
 
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf")
 
@@ -157,7 +157,7 @@ def _quantile(
             f"{name}: no method {method!r}" + (" with weights" if weights is not None else ""),
             mend="use 'inverted_cdf'" if weights is not None else f"use one of {_METHODS}",
         )
-    a, q = (as_array(name, inexact(name, x)) for x in (a, q))
+    a, q = (operand(name, inexact(name, x)) for x in (a, q))
     if is_complex(a):
         raise DtypeError(f"{name}: complex numbers have no order", mend="pass fnp.abs(a)")
     if q.ndim > 1:

@@ -188,7 +188,7 @@ def all(
         if done is not None:
             return done
     refuse_out("all", out)
-    a = masked(truth("all", a), where, True)
+    a = masked(operand("all", truth("all", a)), where, True)
     return _reduce("all", lax.reduce_and, lax.bitwise_and, a, axis, keepdims, None)
 
 
@@ -201,7 +201,7 @@ def any(
         if done is not None:
             return done
     refuse_out("any", out)
-    a = masked(truth("any", a), where, False)
+    a = masked(operand("any", truth("any", a)), where, False)
     return _reduce("any", lax.reduce_or, lax.bitwise_or, a, axis, keepdims, None)
 
 

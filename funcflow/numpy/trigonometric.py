@@ -128,7 +128,7 @@ def sinc(x: Any, /) -> Array:
 def _sinc_series(angle: Any) -> Array:
     """`1 - t^2 / 3! + t^4 / 5! - ...`, up to `t^14`; for `|t| < 0.5` it is exact to 64 bits."""
     square = lax.square(angle)
-    total = lax.full_like(angle, -1 / math.factorial(15))
+    total: Any = -1 / math.factorial(15)
     for odd in range(13, 0, -2):
         coefficient = (-1) ** (odd // 2) / math.factorial(odd)
         total = lax.add(lax.mul(total, square), coefficient)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from funcflow import lax
+from funcflow.core import dtypes
 from funcflow.core.array import Array, ConcreteArray, as_array, aval_of, is_array_like, wrap
 from funcflow.core.dtypes import is_integer
 from funcflow.core.errors import (
@@ -33,20 +34,12 @@ IMPLEMENTATION = "threefry2x32"
 _ZERO = np.zeros((), np.uint32)
 
 
-class extended(np.generic):
-    """The category of dtypes that NumPy does not know."""
-
-
-class prng_key(extended):
-    """The category of the dtypes of keys: `fnp.issubdtype(key.dtype, ff.dtypes.prng_key)`."""
-
-
 class KeyDtype:
     """The dtype of a `KeyArray`."""
 
     __slots__ = ()
 
-    type = prng_key
+    type = dtypes.prng_key
     name = "key<fry>"
     itemsize = 8
 

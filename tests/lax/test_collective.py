@@ -17,6 +17,12 @@ PART = [(0, 2), (3, 1)]
 MAPS = [ff.vmap, ff.pmap]
 
 
+@pytest.fixture(autouse=True)
+def enough_devices():
+    with ff.config(num_cpu_devices=8):
+        yield
+
+
 def moved(x, pairs):
     out = np.zeros_like(x)
     for source, destination in pairs:
@@ -85,8 +91,6 @@ def test_laws_under_vmap(name):
 @pytest.mark.parametrize("name", CASES)
 def test_a_value_that_is_the_same_in_all_lanes(name):
     f, x, _ = CASES[name]
-    if "tiled" in name and "scatter" in name:
-        pytest.skip("the laws above cover it")
     one = x[1]
     got = ff.vmap(lambda _: f(one), axis_name="i")(np.arange(N))
     expected = ff.vmap(f, axis_name="i")(np.stack([one] * N))
