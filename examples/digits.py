@@ -7,6 +7,7 @@ that of a batch, `grad` differentiates it, `jit` compiles the training step.
 """
 
 import argparse
+from itertools import pairwise
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -23,7 +24,7 @@ BATCH = 64
 def init_params(key):
     """One (weights, bias) pair per layer, drawn with He's variance 2 / fan-in."""
     params = []
-    layers = zip(SIZES[:-1], SIZES[1:], strict=True)
+    layers = pairwise(SIZES)
     keys = random.split(key, len(SIZES) - 1)
     for layer_key, (fan_in, fan_out) in zip(keys, layers, strict=True):
         weights = random.normal(layer_key, (fan_in, fan_out)) * (2 / fan_in) ** 0.5
@@ -51,18 +52,15 @@ def loss(params, scans, digits):
 
 def adam(params, moments, gradient, step, rate=2e-3, b1=0.9, b2=0.999, eps=1e-8):
     """One update by Adam (Kingma and Ba, 2015)."""
-
-    def update(p, m, v, g):
-        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
-        return p - rate * (m / (1 - b1**step)) / (fnp.sqrt(v / (1 - b2**step)) + eps), m, v
-
     first, second = moments
-    updated = ff.tree.map(update, params, first, second, gradient)
-    is_triple = lambda x: isinstance(x, tuple) and len(x) == 3  # noqa: E731
-    params, first, second = (
-        ff.tree.map(lambda triple, i=i: triple[i], updated, is_leaf=is_triple) for i in range(3)
-    )
-    return params, (first, second)
+    first = ff.tree.map(lambda m, g: b1 * m + (1 - b1) * g, first, gradient)
+    second = ff.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, second, gradient)
+    scale1, scale2 = 1 - b1**step, 1 - b2**step
+
+    def update(p, m, v):
+        return p - rate * (m / scale1) / (fnp.sqrt(v / scale2) + eps)
+
+    return ff.tree.map(update, params, first, second), (first, second)
 
 
 @ff.jit
@@ -96,7 +94,7 @@ def main(epochs):
     params = init_params(key)
     moments = (ff.tree.map(fnp.zeros_like, params), ff.tree.map(fnp.zeros_like, params))
     print("The jaxpr of one training step:\n")
-    print(ff.make_jaxpr(train_step)(params, moments, 1.0, scans[:BATCH], digits[:BATCH]))
+    print(train_step.lower(params, moments, 1.0, scans[:BATCH], digits[:BATCH]).as_text())
     print()
 
     step = 0

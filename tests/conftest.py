@@ -1,5 +1,7 @@
 """Deterministic property tests, and the number of law cases in pytest's summary."""
 
+import importlib
+import pkgutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +43,18 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     total = config.stash[collected] + checked()
     terminalreporter.write_line(f"{total:,} law cases checked")
+
+
+@pytest.fixture(scope="session")
+def primitives() -> list[Any]:
+    """All primitives of the package, by name. Those that tests define do not count."""
+    for layer in ("lax", "transforms", "numpy", "random", "nn"):
+        package = importlib.import_module(f"funcflow.{layer}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    rules = importlib.import_module("funcflow.core.rules")
+    found = [p for p, rule in rules.abstract.items() if rule.__module__.startswith("funcflow.")]
+    return sorted(found, key=lambda primitive: primitive.name)
 
 
 @pytest.fixture

@@ -10,16 +10,29 @@ slices without copies safe.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.aval import Shape, ShapedArray
-from funcflow.core.errors import ImmutableError, LeafTypeError
+from funcflow.core.aval import ShapedArray
+from funcflow.core.errors import ArgumentError, ImmutableError, LeafTypeError
+from funcflow.core.typing import Buffer, Shape
+
+if TYPE_CHECKING:
+    from funcflow.core.array_methods import ArrayMethods
+else:
+    ArrayMethods = object
+
+# The Python types whose values are arrays of no dimension.
+SCALARS: tuple[Any, ...] = (bool, int, float, complex)
+# NumPy's types of arrays and scalars. (What `isinstance` finds to be of a type `Any` stays `Any`.)
+NUMPY_ARRAY: Any = np.ndarray
+NUMPY_SCALAR: Any = np.generic
+NUMPY_TYPES: tuple[Any, ...] = (np.ndarray, np.generic)
 
 
-class Array:
+class Array(ArrayMethods):
     """An immutable n-dimensional array, concrete or traced."""
 
     __slots__ = ("__weakref__",)
@@ -29,9 +42,17 @@ class Array:
 
     weak_type: bool
 
-    if TYPE_CHECKING:  # installed by funcflow.numpy
+    if TYPE_CHECKING:  # concrete and traced arrays have these, each in its own way
 
-        def __getattr__(self, name: str) -> Any: ...
+        def item(self, *index: int) -> Any: ...
+        def tolist(self) -> Any: ...
+        def block_until_ready(self) -> "Array": ...
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any: ...
+        def __int__(self) -> int: ...
+        def __float__(self) -> float: ...
+        def __complex__(self) -> complex: ...
+        def __index__(self) -> int: ...
+        def __iter__(self) -> Iterator["Array"]: ...
 
     @property
     def aval(self) -> ShapedArray:
@@ -70,11 +91,12 @@ class Array:
 
     def __setitem__(self, index: object, value: object) -> None:
         raise ImmutableError(
-            "arrays are immutable, so `x[index] = value` is not possible",
-            mend="x = x.at[index].set(value)",
+            f"x[...] = ...: arrays are immutable, so no elements can be set in {self.aval}",
+            mend="x = x.at[index].set(value), or .add(value) for +=",
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    if not TYPE_CHECKING:  # the type checker concludes it from `__eq__`
+        __hash__ = None
 
 
 def install_methods(methods: Mapping[str, Callable[..., Any] | property]) -> None:
@@ -90,7 +112,7 @@ class ConcreteArray(Array):
 
     weak_type = False
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Buffer) -> None:
         # trusted: `value` is a buffer that nobody else writes to
         self._value = value
 
@@ -151,6 +173,11 @@ class ConcreteArray(Array):
         return self
 
     def __bool__(self) -> bool:
+        if self._value.size != 1:
+            raise ArgumentError(
+                f"bool(): the truth value of {self.aval} is ambiguous",
+                mend="use x.any() or x.all()",
+            )
         return bool(self._value)
 
     def __int__(self) -> int:
@@ -205,31 +232,30 @@ class WeakArray(ConcreteArray):
     weak_type = True
 
 
-def wrap(buffer: Any, weak_type: bool = False) -> ConcreteArray:
+def wrap(buffer: Buffer, weak_type: bool = False) -> ConcreteArray:
     """A buffer that nobody else writes to, as an array. NumPy scalars become 0-d buffers."""
-    if isinstance(buffer, np.generic):
+    if isinstance(buffer, NUMPY_SCALAR):
         buffer = np.asarray(buffer)
     return WeakArray(buffer) if weak_type else ConcreteArray(buffer)
 
 
-# The Python types whose values are arrays of no dimension.
-SCALARS = (bool, int, float, complex)
-
-
-def as_buffer(x: Any) -> Any:
+def as_buffer(x: Any) -> Buffer:
     """The buffer of a concrete array, NumPy array or scalar."""
     if isinstance(x, ConcreteArray):
-        return x._value
+        return x._value  # pyright: ignore[reportPrivateUsage]
     if type(x) in SCALARS:
         return np.asarray(x, dtypes.scalar_dtype(type(x)))
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, NUMPY_TYPES):
         return np.asarray(x)
-    raise LeafTypeError(f"{x!r} of type {type(x).__name__} is no array")
+    raise LeafTypeError(
+        f"{x!r} of type {type(x).__name__} is neither an array nor a number",
+        mend="convert it with fnp.array(...)",
+    )
 
 
 def own(results: Sequence[Any], args: Sequence[Any]) -> Sequence[Any]:
     """`results`, copied where they are views of NumPy arrays in `args`, which may still change."""
-    foreign = [x for x in args if isinstance(x, np.ndarray)]
+    foreign = [x for x in args if isinstance(x, NUMPY_ARRAY)]
     if not foreign:
         return results
     return [y.copy() if any(np.may_share_memory(y, x) for x in foreign) else y for y in results]
@@ -250,7 +276,7 @@ def aval_of(x: Any) -> ShapedArray:
         return x.aval
     if type(x) in SCALARS:
         return ShapedArray((), dtypes.scalar_dtype(type(x)), type(x) is not bool)
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, NUMPY_TYPES):
         return ShapedArray(x.shape, dtypes.as_dtype(x.dtype))
     if hasattr(x, "shape") and hasattr(x, "dtype"):  # ShapeDtypeStruct and its like
         return ShapedArray(tuple(x.shape), dtypes.as_dtype(x.dtype), getattr(x, "weak_type", False))
@@ -273,6 +299,12 @@ def ndim_of(x: Any) -> int:
     return len(shape_of(x))
 
 
+_ARRAY_TYPES = (Array, np.ndarray, np.generic)
+
+# What functions of arrays take.
+ArrayLike: TypeAlias = Array | np.ndarray[Any, Any] | np.generic | bool | int | float | complex
+
+
 def is_array_like(x: object) -> bool:
     """Whether `x` may be a leaf of a function's arguments: an array or a number."""
-    return isinstance(x, Array | np.ndarray | np.generic) or type(x) in SCALARS
+    return isinstance(x, _ARRAY_TYPES) or type(x) in SCALARS

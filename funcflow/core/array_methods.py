@@ -1,16 +1,16 @@
 """What `funcflow.numpy` installs on `Array`, for the type checker.
 
 No code runs here: `Array` takes this class for its base only while types are checked. A test
-compares its names with those installed.
+compares its names and signatures with those installed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from funcflow.core.array import Array
 
-Axis: TypeAlias = int | tuple[int, ...] | None
+Axes: TypeAlias = int | Sequence[int] | None
 
 
 class ArrayMethods:
@@ -44,8 +44,8 @@ class ArrayMethods:
     def __rrshift__(self, other: Any, /) -> "Array": ...
     def __divmod__(self, other: Any, /) -> "tuple[Array, Array]": ...
     def __rdivmod__(self, other: Any, /) -> "tuple[Array, Array]": ...
-    def __eq__(self, other: Any, /) -> "Array": ...
-    def __ne__(self, other: Any, /) -> "Array": ...
+    def __eq__(self, other: Any, /) -> Any: ...  # an array; `object` has bool here
+    def __ne__(self, other: Any, /) -> Any: ...
     def __lt__(self, other: Any, /) -> "Array": ...
     def __le__(self, other: Any, /) -> "Array": ...
     def __gt__(self, other: Any, /) -> "Array": ...
@@ -56,4 +56,166 @@ class ArrayMethods:
     def __invert__(self) -> "Array": ...
     def __round__(self, ndigits: int | None = None) -> "Array": ...
     def __getitem__(self, index: Any, /) -> "Array": ...
-    def __iter__(self) -> Iterator["Array"]: ...
+
+    # methods
+
+    def all(
+        self, axis: Axes = None, out: None = None, keepdims: bool = False, *, where: Any = None
+    ) -> "Array": ...
+    def any(
+        self, axis: Axes = None, out: None = None, keepdims: bool = False, *, where: Any = None
+    ) -> "Array": ...
+    def argmax(
+        self, axis: int | None = None, out: None = None, keepdims: bool | None = None
+    ) -> "Array": ...
+    def argmin(
+        self, axis: int | None = None, out: None = None, keepdims: bool | None = None
+    ) -> "Array": ...
+    def argpartition(self, kth: int, axis: int = -1) -> "Array": ...
+    def argsort(
+        self,
+        axis: int | None = -1,
+        *,
+        kind: None = None,
+        order: None = None,
+        stable: bool = True,
+        descending: bool = False,
+        dtype: Any = None,
+    ) -> "Array": ...
+    def astype(self, dtype: Any, copy: bool = False) -> "Array": ...
+    def choose(self, choices: Any, out: None = None, mode: str = "raise") -> "Array": ...
+    def clip(self, min: Any = None, max: Any = None) -> "Array": ...
+    def compress(
+        self, condition: Any, axis: int | None = None, out: None = None, **options: Any
+    ) -> "Array": ...
+    def conj(self, /) -> "Array": ...
+    def conjugate(self, /) -> "Array": ...
+    def copy(self, order: str | None = None) -> "Array": ...
+    def cumprod(self, axis: int | None = None, dtype: Any = None, out: None = None) -> "Array": ...
+    def cumsum(self, axis: int | None = None, dtype: Any = None, out: None = None) -> "Array": ...
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> "Array": ...
+    def dot(
+        self, b: Any, *, precision: Any = None, preferred_element_type: Any = None
+    ) -> "Array": ...
+    def flatten(self, order: str = "C") -> "Array": ...
+    def max(
+        self,
+        axis: Axes = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+    ) -> "Array": ...
+    def mean(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        where: Any = None,
+    ) -> "Array": ...
+    def min(
+        self,
+        axis: Axes = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+    ) -> "Array": ...
+    def nonzero(
+        self, *, size: int | None = None, fill_value: Any = None
+    ) -> "tuple[Array, ...]": ...
+    def prod(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+        promote_integers: bool = True,
+    ) -> "Array": ...
+    def ptp(self, axis: Axes = None, out: None = None, keepdims: bool = False) -> "Array": ...
+    def ravel(self, order: str = "C") -> "Array": ...
+    def repeat(
+        self, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
+    ) -> "Array": ...
+    def reshape(self, *shape: Any, order: str = "C") -> "Array": ...
+    def round(self, decimals: int = 0, out: None = None) -> "Array": ...
+    def searchsorted(
+        self, v: Any, side: str = "left", sorter: Any = None, *, method: str = "scan"
+    ) -> "Array": ...
+    def sort(
+        self,
+        axis: int | None = -1,
+        *,
+        kind: None = None,
+        order: None = None,
+        stable: bool = True,
+        descending: bool = False,
+    ) -> "Array": ...
+    def squeeze(self, axis: Axes = None) -> "Array": ...
+    def std(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        where: Any = None,
+        mean: Any = None,
+        correction: float | None = None,
+    ) -> "Array": ...
+    def sum(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+        promote_integers: bool = True,
+    ) -> "Array": ...
+    def swapaxes(self, axis1: int, axis2: int) -> "Array": ...
+    def take(
+        self,
+        indices: Any,
+        axis: int | None = None,
+        out: None = None,
+        mode: str | None = None,
+        unique_indices: bool = False,
+        indices_are_sorted: bool = False,
+        fill_value: Any = None,
+    ) -> "Array": ...
+    def trace(
+        self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+    ) -> "Array": ...
+    def transpose(self, *axes: Any) -> "Array": ...
+    def var(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        where: Any = None,
+        mean: Any = None,
+        correction: float | None = None,
+    ) -> "Array": ...
+    def view(self, dtype: Any = None) -> "Array": ...
+
+    # attributes
+
+    @property
+    def T(self) -> "Array": ...
+    @property
+    def mT(self) -> "Array": ...
+    @property
+    def real(self) -> "Array": ...
+    @property
+    def imag(self) -> "Array": ...
+    @property
+    def at(self) -> Any: ...

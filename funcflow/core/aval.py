@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-
-Shape = tuple[int, ...]
+from funcflow.core.typing import Shape
 
 
 class ShapedArray:

@@ -72,7 +72,8 @@ _UPPER = {node: _upper_bounds(node) for node in _EDGES}
 
 def _join(nodes: frozenset[str]) -> str:
     """The least upper bound: the one common bound that all common bounds lie above."""
-    common = frozenset.intersection(*(_UPPER[node] for node in nodes))
+    first, *others = (_UPPER[node] for node in nodes)
+    common = first.intersection(*others)
     return next(node for node in common if common <= _UPPER[node])
 
 
@@ -142,7 +143,7 @@ _SCALARS = {
 }
 
 
-def scalar_dtype(scalar_type: type) -> np.dtype[Any]:
+def scalar_dtype(scalar_type: Any) -> np.dtype[Any]:
     """The dtype that a Python scalar of this type has where nothing else decides."""
     return _SCALARS[scalar_type]()
 

@@ -10,11 +10,14 @@ NumPy's floating-point warnings are switched off by running the ufunc in a conte
 (`Context.run` costs a fifth of `np.errstate`).
 """
 
+# Buffers are read from arrays without a call.
+# pyright: reportPrivateUsage=false
+
 import threading
 from collections.abc import Callable
 from contextvars import Context
 from functools import wraps
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -39,18 +42,18 @@ Unary: TypeAlias = Callable[[Any], Any]
 Binary: TypeAlias = Callable[[Any, Any], Any]
 
 # The kinds of dtype that an array keeps beside a Python scalar, in NumPy as here.
-_KEEPS_DTYPE = {float: "fc", int: "fciu", complex: "c"}
+_KEEPS_DTYPE: dict[Any, str] = {float: "fc", int: "fciu", complex: "c"}
 
 # What each fast binary function was made from, for `operators`.
 _made_from: dict[Binary, tuple[Any, str, Binary]] = {}
 
 
-def is_eager(x: Any) -> bool:
+def is_eager(x: Any) -> TypeGuard[ConcreteArray]:
     """Whether `x` is a concrete, not weak array in a NumPy buffer, and nothing is traced."""
     return type(x) is ConcreteArray and _get_trace() is EVAL and type(x._value) is np.ndarray
 
 
-def keeps_dtype(x: Array, y: Any) -> bool:
+def keeps_dtype(x: Array, y: object) -> bool:
     """Whether a strongly typed array keeps its dtype beside the Python scalar `y`."""
     return dtypes.kind(x.dtype) in _KEEPS_DTYPE.get(type(y), "") and not x.weak_type
 
@@ -77,7 +80,12 @@ def fast_binary(ufunc: Any, kinds: str) -> Callable[[Binary], Binary]:
     """Apply `ufunc` at once to eager arrays of one dtype of these kinds, or one and a number."""
 
     def decorate(general: Binary) -> Binary:
-        function = wraps(general)(_binary(ufunc, kinds, general))
+        reflected = _reflected(ufunc, kinds, _swapped(general))
+
+        def scalar_first(x: Any, y: Any) -> Any:
+            return reflected(y, x) if type(x) in _KEEPS_DTYPE else general(x, y)
+
+        function = wraps(general)(_binary(ufunc, kinds, scalar_first))
         _made_from[function] = ufunc, kinds, general
         return function
 
@@ -90,15 +98,20 @@ def operators(function: Binary, defer: Callable[[Binary], Binary]) -> tuple[Bina
     `defer` makes a general function leave operands that are no arrays to their own class.
     """
     ufunc, kinds, general = _made_from[function]
+    reflected = _reflected(ufunc, kinds, defer(_swapped(general)))
+    return _binary(ufunc, kinds, defer(general)), reflected
 
-    def reflected(x: Any, y: Any, /) -> Any:
-        return general(y, x)
 
-    return _binary(ufunc, kinds, defer(general)), _reflected(ufunc, kinds, defer(reflected))
+def _swapped(function: Binary) -> Binary:
+    @wraps(function)
+    def swapped(x: Any, y: Any, /) -> Any:
+        return function(y, x)
+
+    return swapped
 
 
 def _binary(ufunc: Any, kinds: str, general: Binary) -> Binary:
-    def function(x: Any, y: Any, /) -> Any:
+    def function(x: Any, y: object, /) -> Any:
         if type(x) is ConcreteArray and _get_trace() is EVAL:
             a = x._value
             kind = a.dtype.kind
@@ -122,15 +135,15 @@ def _binary(ufunc: Any, kinds: str, general: Binary) -> Binary:
 
 
 def _reflected(ufunc: Any, kinds: str, general: Binary) -> Binary:
-    def function(x: Any, y: Any, /) -> Any:
-        # two arrays never come here: the left one's operator has taken them
+    def function(x: Any, y: object, /) -> Any:
+        # of two arrays, the left one's operator has taken both
         if type(x) is ConcreteArray and _get_trace() is EVAL:
             a = x._value
             kind = a.dtype.kind
             if kind in _KEEPS_DTYPE.get(type(y), "") and kind in kinds and type(a) is np.ndarray:
                 try:
                     out = quiet.run(ufunc, y, a)
-                except OverflowError:
+                except (ValueError, OverflowError):
                     return general(x, y)
                 return ConcreteArray(out if type(out) is np.ndarray else np.asarray(out))
         return general(x, y)

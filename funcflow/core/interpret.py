@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import rules
-from funcflow.core.array import as_buffer, wrap
+from funcflow.core.array import NUMPY_SCALAR, as_buffer, wrap
 from funcflow.core.backend import array_namespace
 from funcflow.core.evaluate import eval_closed, last_uses
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
@@ -61,7 +61,7 @@ class BufferProgram:
             for eqn, ins, outs, dead in self._steps:
                 results = _apply(eqn, [env[i] for i in ins])
                 for place, result in zip(outs, results, strict=True):
-                    env[place] = np.asarray(result) if isinstance(result, np.generic) else result
+                    env[place] = np.asarray(result) if isinstance(result, NUMPY_SCALAR) else result
                 for place in dead:
                     env[place] = None
         return [env[i] for i in self._outputs]

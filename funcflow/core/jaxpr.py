@@ -1,16 +1,17 @@
 """Jaxprs: functions as lists of typed equations in static single assignment form."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from funcflow.core.aval import ShapedArray
 from funcflow.core.dtypes import scalar_dtype
 from funcflow.core.primitive import Primitive
 from funcflow.core.source import Source
+from funcflow.core.typing import is_tuple
 
 # What an equation does besides computing its results. `axis_effect(name)` marks the use of a
 # named axis; all others (callbacks, prints) forbid to drop, repeat or reorder the equation.
-Effects = frozenset[str]
+Effects: TypeAlias = frozenset[str]
 NO_EFFECTS: Effects = frozenset()
 _AXIS = "axis:"
 
@@ -70,7 +71,7 @@ class Literal:
         return f"Literal({self.val})"
 
 
-Atom = Var | Literal
+Atom: TypeAlias = Var | Literal
 
 
 class JaxprEqn:
@@ -175,7 +176,7 @@ def subjaxprs(eqn: JaxprEqn) -> list[Jaxpr]:
     """The jaxprs among an equation's parameters."""
     found: list[Jaxpr] = []
     for value in eqn.params.values():
-        for item in value if isinstance(value, tuple) else (value,):
+        for item in value if is_tuple(value) else (value,):
             if isinstance(item, ClosedJaxpr):
                 found.append(item.jaxpr)
             elif isinstance(item, Jaxpr):

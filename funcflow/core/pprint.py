@@ -113,7 +113,7 @@ class _Printer:
 
     def value(self, value: Any, pad: str) -> str:
         """The text of a parameter's value; one that has no text form gives `<name>`."""
-        kind: Any = type(value)
+        kind: Any = value.__class__
         if issubclass(kind, Jaxpr | ClosedJaxpr):
             return self.jaxpr(value, pad)
         if kind is tuple:
@@ -168,7 +168,7 @@ class _Printer:
 
 def is_record(cls: Any) -> bool:
     """Whether parameters of this class are written as its name and fields."""
-    return dataclasses.is_dataclass(cls) or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
+    return dataclasses.is_dataclass(cls) or (hasattr(cls, "_fields") and issubclass(cls, tuple))
 
 
 def record_fields(cls: Any) -> tuple[str, ...]:

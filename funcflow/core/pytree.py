@@ -7,16 +7,18 @@ own, so that other users of optree see nothing of it. `None` is a node without l
 import dataclasses
 import functools
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import optree
 
+from funcflow.core.aval import ShapedArray
 from funcflow.core.errors import ArgumentError, TreeStructureError
+from funcflow.core.typing import IsLeaf, PyTree, is_tuple
 
 NAMESPACE = "funcflow"
-PyTreeDef = optree.PyTreeSpec
-C = TypeVar("C", bound=type)
-IsLeaf = Callable[[Any], bool] | None
+PyTreeDef: TypeAlias = optree.PyTreeSpec
+C = TypeVar("C", bound=type[Any])
+_optree: Any = optree  # for a function whose annotations want nodes to be collections
 
 
 class SequenceKey(NamedTuple):
@@ -55,19 +57,20 @@ class FlattenedIndexKey(NamedTuple):
         return f"[<flat index {self.key}>]"
 
 
-KeyPath = tuple[Any, ...]
+KeyPath: TypeAlias = tuple[Any, ...]
 
 
 def _key(entry: Any) -> Any:
+    step = entry.entry
     if isinstance(entry, optree.NamedTupleEntry):  # a sequence too, hence first
         return GetAttrKey(entry.field)
     if isinstance(entry, optree.SequenceEntry):
         return SequenceKey(entry.index)
     if isinstance(entry, optree.MappingEntry):
-        return DictKey(entry.key)
-    if isinstance(entry.entry, str):
-        return GetAttrKey(entry.entry)
-    return entry.entry if isinstance(entry.entry, tuple) else FlattenedIndexKey(entry.entry)
+        return DictKey(step)
+    if isinstance(step, str):
+        return GetAttrKey(step)
+    return step if is_tuple(step) else FlattenedIndexKey(step)
 
 
 def keystr(path: KeyPath, *, simple: bool = False, separator: str = "") -> str:
@@ -77,27 +80,34 @@ def keystr(path: KeyPath, *, simple: bool = False, separator: str = "") -> str:
     return separator.join(str(key[0]) for key in path)
 
 
-def tree_flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], PyTreeDef]:
+def tree_flatten(tree: PyTree, is_leaf: IsLeaf = None) -> tuple[list[Any], PyTreeDef]:
     """The leaves of `tree` and its structure."""
     return optree.tree_flatten(tree, is_leaf, namespace=NAMESPACE)
 
 
 def tree_unflatten(treedef: PyTreeDef, leaves: Iterable[Any]) -> Any:
     """The tree of the given structure with the given leaves."""
+    leaves = list(leaves)
+    if len(leaves) != treedef.num_leaves:
+        raise TreeStructureError(
+            f"tree_unflatten: the structure {treedef} has {treedef.num_leaves} leaves, "
+            f"got {len(leaves)}",
+            mend="pass one leaf for each * of the structure",
+        )
     return treedef.unflatten(leaves)
 
 
-def tree_leaves(tree: Any, is_leaf: IsLeaf = None) -> list[Any]:
+def tree_leaves(tree: PyTree, is_leaf: IsLeaf = None) -> list[Any]:
     """The leaves of `tree`, in order."""
     return optree.tree_leaves(tree, is_leaf, namespace=NAMESPACE)
 
 
-def tree_structure(tree: Any, is_leaf: IsLeaf = None) -> PyTreeDef:
+def tree_structure(tree: PyTree, is_leaf: IsLeaf = None) -> PyTreeDef:
     """The structure of `tree`."""
     return optree.tree_structure(tree, is_leaf, namespace=NAMESPACE)
 
 
-def tree_map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
+def tree_map(f: Callable[..., Any], tree: PyTree, *rest: Any, is_leaf: IsLeaf = None) -> Any:
     """Apply `f` to the leaves of `tree` and the corresponding subtrees of `rest`.
 
     Raises:
@@ -117,7 +127,7 @@ def tree_map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = Non
         raise
 
 
-def _has_prefix(treedef: PyTreeDef, tree: Any) -> bool:
+def _has_prefix(treedef: PyTreeDef, tree: PyTree) -> bool:
     try:
         treedef.flatten_up_to(tree)
     except ValueError:
@@ -126,7 +136,7 @@ def _has_prefix(treedef: PyTreeDef, tree: Any) -> bool:
 
 
 def tree_flatten_with_path(
-    tree: Any, is_leaf: IsLeaf = None
+    tree: PyTree, is_leaf: IsLeaf = None
 ) -> tuple[list[tuple[KeyPath, Any]], PyTreeDef]:
     """The leaves of `tree`, each with its key path, and the structure."""
     accessors, leaves, treedef = optree.tree_flatten_with_accessor(
@@ -136,12 +146,14 @@ def tree_flatten_with_path(
     return list(zip(paths, leaves, strict=True)), treedef
 
 
-def tree_leaves_with_path(tree: Any, is_leaf: IsLeaf = None) -> list[tuple[KeyPath, Any]]:
+def tree_leaves_with_path(tree: PyTree, is_leaf: IsLeaf = None) -> list[tuple[KeyPath, Any]]:
     """The leaves of `tree`, each with its key path."""
     return tree_flatten_with_path(tree, is_leaf)[0]
 
 
-def tree_map_with_path(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
+def tree_map_with_path(
+    f: Callable[..., Any], tree: PyTree, *rest: Any, is_leaf: IsLeaf = None
+) -> Any:
     """`tree_map` whose function is given the key path first."""
     keyed, treedef = tree_flatten_with_path(tree, is_leaf)
     others = [treedef.flatten_up_to(other) for other in rest]
@@ -154,7 +166,10 @@ _NO_INITIAL = object()
 
 
 def tree_reduce(
-    f: Callable[[Any, Any], Any], tree: Any, initializer: Any = _NO_INITIAL, is_leaf: IsLeaf = None
+    f: Callable[[Any, Any], Any],
+    tree: PyTree,
+    initializer: Any = _NO_INITIAL,
+    is_leaf: IsLeaf = None,
 ) -> Any:
     """Combine the leaves with `f`, from the left."""
     leaves = tree_leaves(tree, is_leaf)
@@ -163,18 +178,17 @@ def tree_reduce(
     return functools.reduce(f, leaves, initializer)
 
 
-def tree_all(tree: Any, *, is_leaf: IsLeaf = None) -> bool:
+def tree_all(tree: PyTree, *, is_leaf: IsLeaf = None) -> bool:
     """Whether all leaves are true."""
     return all(tree_leaves(tree, is_leaf))
 
 
-def tree_transpose(outer_treedef: PyTreeDef, inner_treedef: PyTreeDef | None, tree: Any) -> Any:
+def tree_transpose(outer_treedef: PyTreeDef, inner_treedef: PyTreeDef | None, tree: PyTree) -> Any:
     """Turn a tree of trees inside out."""
     leaves, treedef = tree_flatten(tree)
     if inner_treedef is None:
-        inner_treedef = outer_treedef.flatten_up_to(tree) and tree_structure(
-            outer_treedef.flatten_up_to(tree)[0]
-        )
+        subtrees: list[Any] = outer_treedef.flatten_up_to(tree)
+        inner_treedef = tree_structure(subtrees[0])
     expected = outer_treedef.compose(inner_treedef)
     if treedef != expected:
         raise TreeStructureError(
@@ -206,7 +220,7 @@ def all_leaves(iterable: Iterable[Any], is_leaf: IsLeaf = None) -> bool:
 
 
 def register_pytree_node(
-    nodetype: type,
+    nodetype: type[Any],
     flatten_func: Callable[[Any], tuple[Iterable[Any], Hashable]],
     unflatten_func: Callable[[Any, Any], Any],
     flatten_with_keys_func: Callable[[Any], tuple[Iterable[Any], Hashable]] | None = None,
@@ -224,11 +238,17 @@ def register_pytree_node(
         keys, children = zip(*keyed, strict=True) if keyed else ((), ())
         return children, aux, keys
 
-    optree.register_pytree_node(nodetype, flatten, unflatten_func, namespace=NAMESPACE)
+    _register(nodetype, flatten, unflatten_func)
+
+
+def _register(
+    nodetype: type[Any], flatten: Callable[[Any], Any], unflatten: Callable[[Any, Any], Any]
+) -> None:
+    _optree.register_pytree_node(nodetype, flatten, unflatten, namespace=NAMESPACE)
 
 
 def register_pytree_with_keys(
-    nodetype: type,
+    nodetype: type[Any],
     flatten_with_keys: Callable[[Any], tuple[Iterable[Any], Hashable]],
     unflatten_func: Callable[[Any, Any], Any],
     flatten_func: Callable[[Any], tuple[Iterable[Any], Hashable]] | None = None,
@@ -290,19 +310,18 @@ def register_dataclass(
             object.__setattr__(x, name, value)
         return x
 
-    optree.register_pytree_node(nodetype, flatten, unflatten, namespace=NAMESPACE)
+    _register(nodetype, flatten, unflatten)
     return nodetype
 
 
-class Partial(functools.partial):  # type: ignore[type-arg]
+class Partial(functools.partial[Any]):
     """`functools.partial` as a pytree: the function is structure, the arguments are children."""
 
 
-optree.register_pytree_node(
+_register(
     Partial,
     lambda p: ((p.args, p.keywords), p.func, ("args", "keywords")),
     lambda func, children: Partial(func, *children[0], **children[1]),
-    namespace=NAMESPACE,
 )
 
 
@@ -343,10 +362,12 @@ def _children(x: Any, is_leaf: IsLeaf) -> dict[Any, Any] | None:
 def _kind(x: Any, children: dict[Any, Any] | None) -> str:
     if x is None:
         return "None"
+    if isinstance(x, ShapedArray):
+        return f"a leaf ({x})"
     return f"a leaf ({type(x).__name__})" if children is None else f"a {type(x).__name__}"
 
 
-def broadcast_prefix(prefix: Any, tree: Any, is_leaf: IsLeaf = None) -> list[Any]:
+def broadcast_prefix(prefix: PyTree, tree: PyTree, is_leaf: IsLeaf = None) -> list[Any]:
     """One value of `prefix` per leaf of `tree`; a leaf of the prefix stands for a whole subtree."""
     return optree.broadcast_prefix(prefix, tree, is_leaf, namespace=NAMESPACE)
 
@@ -355,10 +376,14 @@ def flatten_axes(name: str, treedef: PyTreeDef, axes: Any) -> list[Any]:
     """One axis (or None) per leaf of a tree; `axes` is a prefix of it in which None is a leaf."""
     leaf = object()
     tree = treedef.unflatten([leaf] * treedef.num_leaves)
+    found: list[Any] = []
+
+    def spread(axis: Any, subtree: Any) -> None:
+        found.extend([axis] * len(tree_leaves(subtree)))
+
     try:
-        found: list[Any] = []
         optree.tree_map_(
-            lambda axis, sub: found.extend([axis] * len(tree_leaves(sub))),
+            spread,
             axes,
             tree,
             is_leaf=lambda x: x is None or isinstance(x, int),
@@ -368,11 +393,11 @@ def flatten_axes(name: str, treedef: PyTreeDef, axes: Any) -> list[Any]:
     except (ValueError, TypeError) as error:
         raise TreeStructureError(
             f"{name} {axes!r} is no prefix of the structure {treedef}",
-            mend=f"give {name} one entry per argument; an entry may stand for a whole subtree",
+            mend="give an axis (or None) for each leaf; one may stand for a whole subtree",
         ) from error
 
 
-def tree_broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
+def tree_broadcast(prefix_tree: PyTree, full_tree: PyTree, is_leaf: IsLeaf = None) -> Any:
     """`prefix_tree` with each leaf repeated over the subtree of `full_tree` it stands for."""
     treedef = tree_structure(full_tree, is_leaf)
     return treedef.unflatten(broadcast_prefix(prefix_tree, full_tree, is_leaf))

@@ -5,18 +5,20 @@ files of this package; it runs once per staged equation, so it has to cost well 
 microsecond: whether a code object is ours is remembered per file name.
 """
 
+import contextlib
 import linecache
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from os.path import dirname, sep
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optree
 
 _PACKAGE = dirname(dirname(__file__)) + sep
 _OPTREE = dirname(str(optree.__file__)) + sep
+_CONTEXTLIB = str(contextlib.__file__)  # the frame between a `with` statement and our context
 _internal: dict[str, bool] = {"<string>": False}
 
 
@@ -28,11 +30,24 @@ class Source(NamedTuple):
     function: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} ({self.function})"
+        return f"{self.place} ({self.function})"
+
+    @property
+    def place(self) -> str:
+        """File and line; for a cell of a notebook, its number and line."""
+        return f"{_cell(self.file) or self.file}:{self.line}"
 
     def text(self) -> str:
         """The line of code itself, or an empty string where it cannot be read."""
         return linecache.getline(self.file, self.line).strip()
+
+
+def _cell(file: str) -> str | None:
+    """The name of a notebook's cell, `In[3]`: its code lies in a temporary file."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    named = shell and shell.compile.format_code_name(file)
+    return named[1] if named else None
 
 
 # While a transform replays a jaxpr, new equations belong to the line of the old ones.
@@ -43,7 +58,7 @@ def is_internal(file: str) -> bool:
     """Whether a file belongs to this package (and so is no line of the user's)."""
     known = _internal.get(file)
     if known is None:
-        known = file.startswith((_PACKAGE, _OPTREE, "<frozen"))
+        known = file.startswith((_PACKAGE, _OPTREE, _CONTEXTLIB, "<frozen"))
         _internal[file] = known
     return known
 
@@ -53,7 +68,7 @@ def user_source() -> Source | None:
     override = _override.get()
     if override is not None:
         return override
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         code = frame.f_code
         if not is_internal(code.co_filename):

@@ -12,35 +12,44 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import rules
-from funcflow.core.array import SCALARS, as_array, aval_of
+from funcflow.core.array import NUMPY_TYPES, SCALARS, as_array, aval_of
 from funcflow.core.aval import ShapedArray
 from funcflow.core.dtypes import scalar_dtype
+from funcflow.core.errors import LeafTypeError
 from funcflow.core.evaluate import eval_closed
+from funcflow.core.flatten import FlatFunction, argument_names, name_of
 from funcflow.core.jaxpr import NO_EFFECTS, Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
 from funcflow.core.rewrite import close, dce
-from funcflow.core.source import user_source
-from funcflow.core.trace import Trace, Tracer, current_trace, leaked, under
+from funcflow.core.source import Source, user_source
+from funcflow.core.trace import Trace, Tracer, current_trace, leaked, refused, under
 
 
 class StagedTracer(Tracer):
     """A value of a jaxpr under construction."""
 
-    __slots__ = ("aval", "var")
+    __slots__ = ("aval", "variable")
 
     def __init__(self, trace: "StagingTrace", var: Var) -> None:
-        self._trace = trace
-        self.var = var
+        self.owner = trace
+        self.variable = var
         self.aval = var.aval  # type: ignore[misc]
+
+    def origin(self) -> str:
+        assert isinstance(self.owner, StagingTrace)
+        return self.owner.origin(self.variable)
 
 
 class StagingTrace(Trace):
     """Write every operation into one jaxpr."""
 
-    __slots__ = ("_constants", "_keep", "eqns", "invars")
+    __slots__ = ("_constants", "_keep", "eqns", "function", "invars")
 
-    def __init__(self, parent: Trace | None) -> None:
+    def __init__(
+        self, parent: Trace | None, function: Callable[..., Sequence[Any]] | None = None
+    ) -> None:
         super().__init__(parent)
+        self.function = function
         self.invars: list[Var] = []
         self.eqns: list[JaxprEqn] = []
         self._constants: dict[int, tuple[Var, Any]] = {}
@@ -52,7 +61,10 @@ class StagingTrace(Trace):
         return StagedTracer(self, var)
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        atoms = [self.atom(x) for x in args]
+        try:
+            atoms = [self.atom(x) for x in args]
+        except LeafTypeError:
+            raise refused(primitive, args) from None
         avals = rules.abstract[primitive](*[a.aval for a in atoms], **params)
         if not primitive.multiple_results:
             avals = [avals]
@@ -70,21 +82,37 @@ class StagingTrace(Trace):
 
     def atom(self, x: Any) -> Atom:
         """The variable or literal that stands for a value; a captured array becomes a constvar."""
+        if isinstance(x, StagedTracer) and x.owner is self:
+            return x.variable
         if isinstance(x, Tracer):
-            if x._trace is self:
-                return x.var  # type: ignore[attr-defined]
-            if not x._trace.alive:
+            if not x.owner.alive:
                 raise leaked(x)
         elif type(x) in SCALARS:
             value = np.asarray(x, scalar_dtype(type(x)))
             return Literal(value, ShapedArray((), value.dtype, type(x) is not bool))
-        elif isinstance(x, np.ndarray | np.generic) and x.ndim == 0:
+        elif isinstance(x, NUMPY_TYPES) and x.ndim == 0:
             return Literal(np.array(x), aval_of(x))
         found = self._constants.get(id(x))
         if found is None:
             # the array is kept along with its variable, so that its id stays its own
             found = self._constants[id(x)] = (Var(aval_of(x)), x)
         return found[0]
+
+    def origin(self, var: Var) -> str:
+        """Where a value was computed, and from which arguments, in words, for messages."""
+        made: Source | None = None
+        reached = {var}
+        for eqn in reversed(self.eqns):
+            if not reached.isdisjoint(eqn.outvars):
+                made = eqn.source if var in eqn.outvars else made
+                reached.update(v for v in eqn.invars if isinstance(v, Var))
+        words = [] if made is None else [f"computed at {made.place}"]
+        if isinstance(self.function, FlatFunction):
+            names = zip(argument_names(self.function.in_tree), self.invars, strict=False)
+            listed = " and ".join(name for name, v in names if v in reached)
+            words += [f"from {listed}"] if made is not None and listed else [listed or "made"]
+            words += [f"in {name_of(self.function.function)}"]
+        return f" ({' '.join(words)})" if words else ""
 
     def finish(self, outs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
         """The jaxpr that computes `outs`, and its constants' values; the trace ends here."""
@@ -125,7 +153,7 @@ class PartialEvalTrace(StagingTrace):
 
     def is_unknown(self, x: Any) -> bool:
         """Whether `x` depends on this trace's inputs."""
-        return isinstance(x, StagedTracer) and x._trace is self
+        return isinstance(x, StagedTracer) and x.owner is self
 
 
 class PartialEvalContext:
@@ -178,7 +206,7 @@ class SplitJaxpr:
 
 def stage_out(function: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray]) -> ClosedJaxpr:
     """The jaxpr of a function of flat arguments that returns a list of arrays."""
-    trace = StagingTrace(current_trace.get())
+    trace = StagingTrace(current_trace.get(), function)
     inputs = [trace.new_input(aval) for aval in avals]
     try:
         outs = under(trace, function, *inputs)
@@ -209,7 +237,7 @@ def split_jaxpr(
         ]
         outs = under(trace, eval_closed, closed, *args)
         for out, force in zip(outs, forced, strict=True):
-            unknown_outs.append(force or (isinstance(out, StagedTracer) and out._trace is trace))
+            unknown_outs.append(force or (isinstance(out, StagedTracer) and out.owner is trace))
         jaxpr, residuals = trace.finish(
             [out for out, is_unknown in zip(outs, unknown_outs, strict=True) if is_unknown]
         )

@@ -10,6 +10,7 @@ from typing import Any
 from funcflow.core.array import as_buffer
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, Literal, Var
 from funcflow.core.trace import Tracer
+from funcflow.core.typing import is_tuple
 
 
 class StructuralKey:
@@ -58,11 +59,11 @@ def _items(jaxpr: Jaxpr) -> tuple[Any, ...]:
 
     def use(atoms: tuple[Atom, ...] | list[Atom]) -> None:
         for v in atoms:
-            if type(v) is Literal:
+            if isinstance(v, Literal):
                 items.append((v.val.tobytes(), v.aval.dtype, v.aval.weak_type))
             else:
                 # a variable that is defined nowhere (the type checker finds it) is its own key
-                items.append(numbers.get(v, v))  # type: ignore[arg-type]
+                items.append(numbers.get(v, v))
 
     define(jaxpr.constvars)
     define(jaxpr.invars)
@@ -80,11 +81,10 @@ def _items(jaxpr: Jaxpr) -> tuple[Any, ...]:
 
 def _param_key(value: Any) -> Any:
     """A hashable value that tells parameters apart, also those that Python takes for equal."""
-    kind: Any = type(value)
-    convert = _CONVERSIONS.get(kind)
+    convert = _CONVERSIONS.get(type(value))
     if convert is not None:
         return convert(value)
-    return (kind, _tuple_key(value)) if issubclass(kind, tuple) else value
+    return (type(value), _tuple_key(value)) if is_tuple(value) else value
 
 
 def _tuple_key(value: tuple[Any, ...]) -> Any:
@@ -118,7 +118,7 @@ class _Identity:
 
 
 # -0.0 == 0.0 and True == 1 == 1.0, but nan != nan
-_CONVERSIONS: dict[type, Callable[[Any], Any]] = {
+_CONVERSIONS: dict[Any, Callable[[Any], Any]] = {
     bool: lambda value: (bool, value),
     float: lambda value: (float, value.hex()),
     complex: lambda value: (complex, value.real.hex(), value.imag.hex()),

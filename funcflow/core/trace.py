@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from funcflow.core import rules
-from funcflow.core.array import Array, as_buffer, aval_of, own, wrap
+from funcflow.core.array import Array, as_buffer, aval_of, is_array_like, own, wrap
 from funcflow.core.backend import array_namespace
 from funcflow.core.errors import (
     ConcretizationTypeError,
+    LeafTypeError,
     NaNError,
     TracerArrayConversionError,
     TracerBoolConversionError,
@@ -53,9 +54,9 @@ class Trace:
 class Tracer(Array):
     """A value that a trace follows."""
 
-    __slots__ = ("_trace",)
+    __slots__ = ("owner",)
 
-    _trace: Trace
+    owner: Trace
 
     @property
     def weak_type(self) -> bool:  # type: ignore[override]
@@ -68,10 +69,18 @@ class Tracer(Array):
     def _known(self, error: type[ConcretizationTypeError], what: str, mend: str) -> Any:
         value = self.concrete()
         if value is None:
-            raise error(f"{what} needs the value of {self._describe()}, which is traced", mend=mend)
+            raise error(
+                f"{what} needs the value of {self.describe()}, which is traced{self.origin()}",
+                mend=mend,
+            )
         return value
 
-    def _describe(self) -> str:
+    def origin(self) -> str:
+        """Where the value comes from, in brackets, where that is known; for messages."""
+        return ""
+
+    def describe(self) -> str:
+        """The value in words, for messages."""
         return str(self.aval)
 
     def __bool__(self) -> bool:
@@ -96,7 +105,8 @@ class Tracer(Array):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         raise TracerArrayConversionError(
-            f"conversion to a NumPy array needs the value of {self._describe()}, which is traced",
+            f"conversion to a NumPy array needs the value of {self.describe()}, "
+            f"which is traced{self.origin()}",
             mend="use the function of the same name in funcflow.numpy, or ff.pure_callback",
         )
 
@@ -117,7 +127,7 @@ class Tracer(Array):
         return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
-        return f"Traced<{self._describe()}>"
+        return f"Traced<{self.describe()}>"
 
     def __format__(self, spec: str) -> str:
         value = self.concrete()
@@ -130,7 +140,10 @@ class EvalTrace(Trace):
     __slots__ = ()
 
     def process(self, primitive: "Primitive", args: Sequence[Any], params: dict[str, Any]) -> Any:
-        buffers = [self._buffer(x) for x in args]
+        try:
+            buffers = [self._buffer(x) for x in args]
+        except LeafTypeError:
+            raise refused(primitive, args) from None
         avals = rules.abstract[primitive](*map(aval_of, args), **params)  # checks the arguments
         impl = rules.impl[primitive]
         if isinstance(impl, rules.Absent):
@@ -188,16 +201,27 @@ def under(trace: Trace, function: Callable[..., Any], *args: Any, **params: Any)
         current_trace.reset(token)
 
 
+def refused(primitive: "Primitive", args: Sequence[Any]) -> LeafTypeError:
+    """The error for an argument that is no array."""
+    place, x = next((i, x) for i, x in enumerate(args) if not is_array_like(x))
+    return LeafTypeError(
+        f"{primitive.name}: argument {place} is {x!r} of type {type(x).__name__}, "
+        "which is neither an array nor a number",
+        mend="convert it with fnp.array(...)",
+    )
+
+
 def leaked(x: Tracer) -> UnexpectedTracerError:
     """The error for a traced value that is used where its trace does not see it."""
-    if x._trace.alive:
+    if x.owner.alive:
         return UnexpectedTracerError(
-            f"the traced value {x._describe()} is used by a function with a rule of its own, which "
+            f"the traced value {x.describe()} is used by a function with a rule of its own, which "
             "closes over it",
             mend="pass the value to that function as an argument",
         )
     return UnexpectedTracerError(
-        f"the traced value {x._describe()} is used outside the function it was traced in",
+        f"the traced value {x.describe()}{x.origin()} is used outside the function it was "
+        "traced in",
         mend="return the value from the traced function instead of storing it outside",
     )
 

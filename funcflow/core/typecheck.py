@@ -5,15 +5,16 @@ that its primitive's rules give for its arguments; the same holds for the jaxprs
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from funcflow.core import rules
 from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray
+from funcflow.core.axes import Axis, bind_axis
 from funcflow.core.errors import FuncflowError, JaxprTypeError
 from funcflow.core.jaxpr import NO_EFFECTS, Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.pprint import equation_texts
 from funcflow.core.source import at_source
+from funcflow.core.typing import is_tuple
 
 
 def check_jaxpr(jaxpr: Jaxpr | ClosedJaxpr) -> None:
@@ -73,8 +74,10 @@ def _check_constants(closed: ClosedJaxpr) -> None:
 
 def _check_equation(defined: set[Var], eqn: JaxprEqn) -> None:
     _use(defined, eqn.invars)
-    for inner in _inner_jaxprs(eqn):
-        check_jaxpr(inner)
+    # a mapped function's jaxpr may use the axis that its equation names
+    with bind_axis(eqn.params.get("axis_name"), Axis(eqn.params.get("size", 0))):
+        for inner in _inner_jaxprs(eqn):
+            check_jaxpr(inner)
     primitive = eqn.primitive
     avals = rules.abstract[primitive](*[v.aval for v in eqn.invars], **eqn.params)
     expected = list(avals) if primitive.multiple_results else [avals]
@@ -96,8 +99,7 @@ def _check_equation(defined: set[Var], eqn: JaxprEqn) -> None:
 
 def _inner_jaxprs(eqn: JaxprEqn) -> Iterator[Jaxpr | ClosedJaxpr]:
     for value in eqn.params.values():
-        items: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
-        for item in items:
+        for item in value if is_tuple(value) else (value,):
             if isinstance(item, Jaxpr | ClosedJaxpr):
                 yield item
 

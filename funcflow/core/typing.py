@@ -4,7 +4,7 @@ What is dynamic by nature is `Any` under a name that says what is meant.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -21,3 +21,8 @@ PyTree: TypeAlias = Any
 
 # Tells where the nodes of a pytree end before its leaves do.
 IsLeaf: TypeAlias = Callable[[Any], bool] | None
+
+
+def is_tuple(x: object) -> TypeGuard[tuple[Any, ...]]:
+    """Whether `x` is a tuple; the type checker then takes its items for `Any`, not for unknown."""
+    return isinstance(x, tuple)

@@ -5,6 +5,7 @@ zero is strong (0 * inf = 0). That is what keeps a gradient finite where `where`
 a branch whose derivative is infinite.
 """
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -396,12 +397,18 @@ def integer_pow(x: Any, y: int) -> Array:
     Raises:
         ArgumentError: `x` is an integer array and `y` negative.
     """
+    try:
+        y = operator.index(y)
+    except TypeError:
+        raise ArgumentError(
+            f"integer_pow: y must be an integer, got {y!r}", mend="use lax.pow"
+        ) from None
     if y < 0 and not dtypes.is_inexact(aval_of(x).dtype):
         raise ArgumentError(
             f"integer_pow: the integers {aval_of(x)} cannot be raised to the power {y}",
             mend="convert them to a floating dtype first",
         )
-    return integer_pow_p.bind(x, y=int(y))
+    return integer_pow_p.bind(x, y=y)
 
 
 def reciprocal(x: Any) -> Array:

@@ -77,7 +77,7 @@ def _widen(
         )
     widened: list[ShapedArray] = []
     paths = [path for path, _ in tree_flatten_with_path(expected)[0]]
-    returned = carry_tree.flatten_up_to(result)
+    returned: list[Any] = carry_tree.flatten_up_to(result)
     for path, before, after in zip(paths, avals, returned, strict=True):
         if (before.shape, before.dtype, before.weak_type) == (
             after.shape,

@@ -19,7 +19,7 @@ from funcflow.lax.forms import (
     same_dtype,
     to_bool,
 )
-from funcflow.lax.shape import broadcast_shapes, broadcast_to, unbroadcast
+from funcflow.lax.shape import broadcast_shapes_of, broadcast_to, unbroadcast
 
 # --- comparisons ----------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ def _select_n_abstract(which: ShapedArray, *cases: ShapedArray) -> ShapedArray:
             mend="pass an int32 `which`",
         )
     check_same_dtypes("select_n", cases)
-    shape = broadcast_shapes(which.shape, *[case.shape for case in cases])
+    shape = broadcast_shapes_of("select_n", [which.shape, *[case.shape for case in cases]])
     return ShapedArray(shape, cases[0].dtype, all(case.weak_type for case in cases))
 
 

@@ -10,7 +10,7 @@ from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError, TreeStructureError
 from funcflow.core.evaluate import eval_closed
-from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
+from funcflow.core.flatten import FlatFunction, flatten_arguments
 from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import NO_EFFECTS, ClosedJaxpr, Effects, Jaxpr, Var
 from funcflow.core.primitive import Primitive
@@ -68,7 +68,7 @@ def cond(
     if aval.dtype != np.dtype(bool):
         pred = ne(pred, np.zeros((), aval.dtype))
     index = convert_element_type(pred, np.dtype("int32"))
-    return _bind("cond", index, (false_fun, true_fun), operands)
+    return _bind("cond", index, (false_fun, true_fun), ("false_fun", "true_fun"), operands)
 
 
 def switch(
@@ -115,7 +115,8 @@ def switch(
     last = min(len(branches) - 1, np.iinfo(aval.dtype).max)
     index = clamp(np.zeros((), aval.dtype), index, np.asarray(last, aval.dtype))
     index = convert_element_type(index, np.dtype("int32"))
-    return _bind("switch", index, branches, operands)
+    names = [f"branches[{i}]" for i in range(len(branches))]
+    return _bind("switch", index, branches, names, operands)
 
 
 def _operands(function: str, operands: tuple[Any, ...], operand: Any) -> tuple[Any, ...]:
@@ -140,33 +141,37 @@ def _check_scalar(what: str, x: Any) -> ShapedArray:
 
 
 def _bind(
-    function: str, index: Any, branches: Sequence[Callable[..., Any]], operands: tuple[Any, ...]
+    function: str,
+    index: Any,
+    branches: Sequence[Callable[..., Any]],
+    names: Sequence[str],
+    operands: tuple[Any, ...],
 ) -> Any:
     leaves, in_tree = flatten_arguments(function, operands, {})
     flats = [FlatFunction(branch, in_tree) for branch in branches]
     avals = [aval_of(x) for x in leaves]
     traced = [stage_out(flat, avals) for flat in flats]
-    for flat, closed in zip(flats[1:], traced[1:], strict=True):
-        _check_same_results(function, flats[0], traced[0], flat, closed)
+    for i in range(1, len(branches)):
+        what = f"{function}: the results of {names[0]} and {names[i]}"
+        _check_same_results(what, flats[0], traced[0], flats[i], traced[i])
     consts, unified = unify_constants(traced)
     outs = cond_p.bind(index, *consts, *leaves, branches=unified)
     return flats[0].out_tree.unflatten(outs)
 
 
 def _check_same_results(
-    function: str, first: FlatFunction, a: ClosedJaxpr, other: FlatFunction, b: ClosedJaxpr
+    what: str, first: FlatFunction, a: ClosedJaxpr, other: FlatFunction, b: ClosedJaxpr
 ) -> None:
-    names = f"{function}: the results of {name_of(first.function)} and {name_of(other.function)}"
-    trees = [flat.out_tree.unflatten(closed.out_avals) for flat, closed in ((first, a), (other, b))]
+    x_tree, y_tree = first.out_tree.unflatten(a.out_avals), other.out_tree.unflatten(b.out_avals)
     if first.out_tree != other.out_tree:
         raise TreeStructureError(
-            f"{names} differ in structure {structure_difference(*trees)}",
+            f"{what} differ in structure {structure_difference(x_tree, y_tree)}",
             mend="return the same structure from every branch",
         )
     for x, y in zip(a.out_avals, b.out_avals, strict=True):
         if (x.shape, x.dtype) != (y.shape, y.dtype):
             raise TreeStructureError(
-                f"{names} differ in type: {trees[0]} and {trees[1]}",
+                f"{what} differ in type: {x_tree} and {y_tree}",
                 mend="return the same shapes and dtypes from every branch (.astype, reshape)",
             )
 

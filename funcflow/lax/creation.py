@@ -23,10 +23,10 @@ from funcflow.lax.shape import broadcast_in_dim_p
 
 def canonical_shape(shape: Any, function: str) -> Shape:
     """`shape` as a tuple of integers, none negative; one integer stands for one axis."""
-    several = isinstance(shape, tuple | list) or getattr(shape, "ndim", 0)
-    extents = shape if several else (shape,)
+    if not (isinstance(shape, tuple | list) or getattr(shape, "ndim", 0)):
+        shape = (shape,)
     try:
-        canonical = tuple(map(operator.index, extents))
+        canonical = tuple(map(operator.index, shape))
     except FuncflowError:  # a traced extent says itself what is wrong
         raise
     except TypeError:

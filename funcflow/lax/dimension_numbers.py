@@ -74,14 +74,14 @@ class GatherScatterMode(Enum):
             ) from None
 
 
-def canonical_dims(numbers: Any, cls: type) -> Any:
+def canonical_dims(numbers: Any, cls: type[Any]) -> Any:
     """Dimension numbers with tuples of integers in every field, hence hashable."""
     if not isinstance(numbers, cls):
         raise ArgumentError(
             f"dimension_numbers must be {cls.__name__}, got {type(numbers).__name__}",
             mend=f"pass ff.lax.{cls.__name__}(...)",
         )
-    return cls(*(tuple(map(int, field)) for field in numbers))  # type: ignore[attr-defined]
+    return cls(*(tuple(map(int, field)) for field in numbers))
 
 
 def to_scatter(dims: GatherDimensionNumbers) -> ScatterDimensionNumbers:

@@ -167,8 +167,8 @@ def _dynamic_slice_batch(
     ctx: Any, args: Sequence[Any], dims: Sequence[int | None], *, slice_sizes: Shape
 ) -> Any:
     (x, *starts), (d, *start_dims) = args, dims
-    if all(dim is None for dim in start_dims):
-        x = moveaxis(x, d, 0)  # type: ignore[arg-type]
+    if d is not None and all(dim is None for dim in start_dims):
+        x = moveaxis(x, d, 0)
         first = np.zeros((), np.int32)
         return dynamic_slice_p.bind(x, first, *starts, slice_sizes=(ctx.size, *slice_sizes)), 0
     indices, e = _index_vectors(ctx, starts, start_dims)

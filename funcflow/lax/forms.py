@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import SCALARS, Array, aval_of, ndim_of
+from funcflow.core.array import SCALARS, Array, aval_of, is_array_like, ndim_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import DtypeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import NONDIFFERENTIABLE, NONLINEAR, Absent, Rule, define
 from funcflow.lax.shape import (
-    broadcast_shapes,
+    broadcast_shapes_of,
     broadcast_to,
     moveaxis,
     reshape,
@@ -67,6 +67,8 @@ def same_dtype(*args: Any) -> tuple[Any, ...]:
         if type(x) in SCALARS:
             scalars = True
         elif dtype is None:
+            if not is_array_like(x):
+                return args  # refused by the primitive, which knows its name
             aval = aval_of(x)
             dtype, weak = aval.dtype, aval.weak_type
     if not scalars:
@@ -118,7 +120,7 @@ def elementwise(
             if other.dtype != dtype:
                 check_same_dtypes(name, avals)
             if other.shape != shape:
-                shape = broadcast_shapes(*[a.shape for a in avals])
+                shape = broadcast_shapes_of(name, [a.shape for a in avals])
             weak = weak and other.weak_type
         return ShapedArray(shape, dtype if out_dtype is None else out_dtype(dtype), weak)
 

@@ -197,7 +197,8 @@ def _gather_batch(
     offset, collapsed, index_map, x_batching, indices_batching = dimension_numbers
     offset = shifted(offset)
     if d is None:  # more index vectors into the same operand
-        indices = moveaxis(indices, e, 0)  # type: ignore[arg-type]
+        assert e is not None
+        indices = moveaxis(indices, e, 0)
         indices_batching = shifted(indices_batching)
         unique_indices = indices_are_sorted = False
     else:

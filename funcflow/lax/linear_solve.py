@@ -20,7 +20,7 @@ from funcflow.lax.matrices import (
     matmul,
     swapped,
 )
-from funcflow.lax.shape import broadcast_shapes, broadcast_to, expand_dims, squeeze
+from funcflow.lax.shape import broadcast_shapes_of, broadcast_to, expand_dims, squeeze
 from funcflow.lax.triangular import solve_buffers
 
 # --- factored_solve -------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def solve(a: Any, b: Any) -> Any:
         )
     if vector:
         b = expand_dims(b, (-1,))
-    stack = broadcast_shapes(a_aval.shape[:-2], shape_of(b)[:-2])
+    stack = broadcast_shapes_of("solve", [a_aval.shape[:-2], shape_of(b)[:-2]])
     factors, _, permutation = lu(stop_gradient(a))
     out = factored_solve_p.bind(
         broadcast_to(a, (*stack, n, n)),

@@ -12,7 +12,7 @@ from funcflow.core.errors import ArgumentError, DtypeError, ShapeError, TreeStru
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import flatten_arguments, name_of
 from funcflow.core.jaxpr import ClosedJaxpr
-from funcflow.core.pytree import structure_difference, tree_flatten, tree_structure
+from funcflow.core.pytree import tree_flatten, tree_structure
 from funcflow.core.staging import stage_out
 from funcflow.lax.carry import trace_body
 from funcflow.lax.casting import convert_element_type
@@ -37,7 +37,8 @@ def fori_loop(
 ) -> Any:
     """`for i in range(lower, upper): val = body_fun(i, val)`.
 
-    With bounds that are known while tracing it is a `scan`, otherwise a `while_loop`.
+    With bounds that are known while tracing it is a `scan`, otherwise a `while_loop`. The index has
+    the dtype of the bounds, and like these it is weakly typed if they are Python numbers.
 
     Args:
         lower: the first index, an integer scalar.
@@ -63,8 +64,10 @@ def fori_loop(
                 f"fori_loop: {what} must be an integer scalar, got {aval}",
                 mend="convert the bound to an integer",
             )
-    dtype, _ = dtypes.promote(*((aval_of(b).dtype, aval_of(b).weak_type) for b in (lower, upper)))
-    index = ShapedArray((), dtype)
+    dtype, weak = dtypes.promote(
+        *((aval_of(b).dtype, aval_of(b).weak_type) for b in (lower, upper))
+    )
+    index = ShapedArray((), dtype, weak)
 
     def step(value: Any, i: Any) -> Any:
         return body_fun(i, value)
@@ -78,6 +81,7 @@ def fori_loop(
     if _is_known(lower) and _is_known(upper):
         start, length = int(lower), max(int(upper) - int(lower), 0)
         indices = add(iota(dtype, length), np.asarray(start, dtype))
+        indices = convert_element_type(indices, dtype, weak)
         outs = bind_scan(closed, [], values, [indices], length, False)
     else:
         outs = _counted_loop(closed, index, lower, upper, values)
@@ -88,16 +92,17 @@ def _counted_loop(
     body: ClosedJaxpr, index: ShapedArray, lower: Any, upper: Any, values: list[Any]
 ) -> list[Any]:
     """A while loop of `body`, which maps (carry, index) to the carry."""
-    one = np.ones((), index.dtype)
 
     def before_the_end(upper: Any, i: Any, *values: Any) -> list[Any]:
         return [lt(i, upper)]
 
     def step(i: Any, *values: Any) -> list[Any]:
-        return [add(i, one), *eval_closed(body, *values, i)]
+        return [add(i, 1), *eval_closed(body, *values, i)]
 
     avals = [index, *(aval_of(x) for x in values)]
-    lower, upper = (convert_element_type(bound, index.dtype) for bound in (lower, upper))
+    lower, upper = (
+        convert_element_type(bound, index.dtype, index.weak_type) for bound in (lower, upper)
+    )
     cond = stage_out(before_the_end, [index, *avals])
     return bind_while(cond, stage_out(step, avals), [upper], [], [lower, *values])[1:]
 
@@ -143,7 +148,7 @@ def associative_scan(
     Raises:
         AxisError: an array has no such axis.
         ShapeError: the extents differ, or `fn` changes shapes or dtypes.
-        TreeStructureError: `fn` changes the structure.
+        TreeStructureError: `fn` returns another number of arrays.
 
     Example:
         >>> ff.lax.associative_scan(fnp.add, fnp.arange(4))
@@ -168,10 +173,10 @@ def associative_scan(
         def to_axis(xs: list[Any]) -> Any:
             return treedef.unflatten(moveaxis(x, 0, k) for x, k in zip(xs, axes, strict=True))
 
-        result = fn(to_axis(a), to_axis(b))
-        _check_combined(name_of(fn), to_axis(a), result)
-        pairs = zip(tree_flatten(result)[0], axes, strict=True)
-        return [moveaxis(x, k, 0) for x, k in pairs]
+        given = to_axis(a)
+        result = tree_flatten(fn(given, to_axis(b)))[0]
+        _check_combined(name_of(fn), tree_flatten(given)[0], result)
+        return [moveaxis(x, k, 0) for x, k in zip(result, axes, strict=True)]
 
     outs = _prefixes(combine, front)
     if reverse:
@@ -179,16 +184,14 @@ def associative_scan(
     return treedef.unflatten(moveaxis(x, 0, a) for x, a in zip(outs, axes, strict=True))
 
 
-def _check_combined(name: str, given: Any, result: Any) -> None:
-    difference = structure_difference(given, result)
-    if difference:
+def _check_combined(name: str, given: list[Any], result: list[Any]) -> None:
+    if len(given) != len(result):
         raise TreeStructureError(
-            f"associative_scan: {name} must return the structure that it is given; they differ "
-            f"{difference}",
+            f"associative_scan: {name} is given elements of {len(given)} arrays, it returned "
+            f"{len(result)}",
             mend="combine two elements into one of the same structure",
         )
-    pairs = zip(tree_flatten(given)[0], tree_flatten(result)[0], strict=True)
-    for a, b in ((aval_of(x), aval_of(y)) for x, y in pairs):
+    for a, b in ((aval_of(x), aval_of(y)) for x, y in zip(given, result, strict=True)):
         if (a.shape, a.dtype) != (b.shape, b.dtype):
             raise ShapeError(
                 f"associative_scan: {name} must return the types that it is given, but it made "

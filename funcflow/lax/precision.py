@@ -48,12 +48,13 @@ def canonical_precision(precision: Any, function: str) -> tuple[Precision, Preci
         return None
     pair = tuple(precision) if isinstance(precision, tuple | list) else (precision, precision)
     found = [p if isinstance(p, Precision) else _PRECISION_NAMES.get(p) for p in pair]
-    if len(found) != 2 or None in found:
-        raise ArgumentError(
-            f"{function}: {precision!r} is no precision",
-            mend=f"pass None, a lax.Precision, one of {', '.join(_PRECISION_NAMES)}, or a pair",
-        )
-    return found[0], found[1]  # type: ignore[return-value]
+    match found:
+        case [Precision() as first, Precision() as second]:
+            return first, second
+    raise ArgumentError(
+        f"{function}: {precision!r} is no precision",
+        mend=f"pass None, a lax.Precision, one of {', '.join(_PRECISION_NAMES)}, or a pair",
+    )
 
 
 # --- dtypes ---------------------------------------------------------------------------------

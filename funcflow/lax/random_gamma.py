@@ -125,7 +125,8 @@ def _split(xp: Any, key: _Key, num: int) -> list[_Key]:
 
 def _uniform(xp: Any, key: _Key, dtype: Any) -> Any:
     """One float in [0, 1) for each key."""
-    return unit_floats(xp, *hash_words(xp, *key, _ZERO, _ZERO), dtype)
+    high, low = hash_words(xp, *key, _ZERO, _ZERO)
+    return unit_floats(xp, high, low, dtype)
 
 
 def _normal(xp: Any, key: _Key, dtype: Any) -> Any:

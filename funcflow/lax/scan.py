@@ -77,7 +77,8 @@ def scan(
     closed, flat, carry = trace_body("scan", f, in_tree, carry_tree, carry, x_avals, carry_of)
     jaxpr, consts = hoist(closed)
     outs = bind_scan(jaxpr, consts, carry, leaves, length, reverse)
-    return tuple(flat.out_tree.unflatten(outs))
+    carry, ys = flat.out_tree.unflatten(outs)
+    return carry, ys
 
 
 def _row(x: ShapedArray) -> ShapedArray:
@@ -214,8 +215,8 @@ def _scan_jvp(
         *range(total + num_carry_dot, total + sum(out_nz)),
     ]
     inner = permute(inner, [i for block in blocks for i in block], outputs)
-    args = [[*p, *t] for p, t in zip(primal_parts, given, strict=True)]
-    outs = bind_scan(inner, *args, length, reverse)
+    consts, carry, xs = ([*p, *t] for p, t in zip(primal_parts, given, strict=True))
+    outs = bind_scan(inner, consts, carry, xs, length, reverse)
     split = num_carry + num_carry_dot
     primal_outs = outs[:num_carry] + outs[split : split + num_ys]
     rest = iter(outs[num_carry:split] + outs[split + num_ys :])

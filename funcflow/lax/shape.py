@@ -124,6 +124,11 @@ def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
     Raises:
         ShapeError: two extents differ and neither is 1.
     """
+    return broadcast_shapes_of("broadcast_shapes", shapes)
+
+
+def broadcast_shapes_of(function: str, shapes: Sequence[Sequence[int]]) -> Shape:
+    """`broadcast_shapes`, for the function that the message is to name."""
     if len(shapes) == 1:
         return tuple(shapes[0])
     ndim = max((len(shape) for shape in shapes), default=0)
@@ -133,7 +138,8 @@ def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
             if extent != 1:
                 if out[i] not in (1, extent):
                     raise ShapeError(
-                        f"shapes {', '.join(str(tuple(s)) for s in shapes)} do not broadcast: "
+                        f"{function}: shapes {', '.join(str(tuple(s)) for s in shapes)} do not "
+                        f"broadcast: "
                         f"extents {out[i]} and {extent} differ at axis {i - ndim}",
                         mend="make the extents equal, or one of them 1",
                     )

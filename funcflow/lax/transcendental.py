@@ -34,7 +34,7 @@ from funcflow.lax.forms import (
     same_dtype,
     unary,
 )
-from funcflow.lax.shape import broadcast_shapes
+from funcflow.lax.shape import broadcast_shapes_of
 
 
 def _one(like: Any) -> Any:
@@ -146,7 +146,7 @@ def _pow_abstract(x: ShapedArray, y: ShapedArray) -> ShapedArray:
     check_dtype("pow", x, INEXACT)
     if not dtypes.is_integer(y.dtype):
         check_same_dtypes("pow", (x, y))
-    shape = x.shape if x.shape == y.shape else broadcast_shapes(x.shape, y.shape)
+    shape = x.shape if x.shape == y.shape else broadcast_shapes_of("pow", [x.shape, y.shape])
     return ShapedArray(shape, x.dtype, x.weak_type and y.weak_type)
 
 

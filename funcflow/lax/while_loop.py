@@ -364,8 +364,8 @@ def _while_transpose(
 ) -> list[Any]:
     linear = [is_undefined(x) for x in args]
     sizes = (cond_nconsts, body_nconsts)
-    jaxprs = {"cond_jaxpr": cond_jaxpr, "body_jaxpr": body_jaxpr}
-    counts = {"cond_nconsts": cond_nconsts, "body_nconsts": body_nconsts}
+    jaxprs: dict[str, Any] = {"cond_jaxpr": cond_jaxpr, "body_jaxpr": body_jaxpr}
+    counts: dict[str, Any] = {"cond_nconsts": cond_nconsts, "body_nconsts": body_nconsts}
     _, consts_l, _ = _parts(linear, *sizes)
     carry_l, end_linear = _known_part(linear, **jaxprs, **counts)
     if end_linear:
@@ -452,8 +452,8 @@ def _reverse(
 
     def backwards(i: Any, top: Any, places: Any, *values: Any) -> list[Any]:
         stacks, cotangents = values[:size], values[size:]
-        _, _, top, places, *values = advance_to(i, top, places, stacks)
-        carry, stacks = values[:size], values[size:]
+        _, _, top, places, *reached = advance_to(i, top, places, stacks)
+        carry, stacks = reached[:size], reached[size:]
         cotangents = pull(carry, cotangents)
         used = eq(dynamic_index_in_dim(places, top, 0, False), i)
         top = select_n(used, top, sub(top, _ONE))

@@ -110,14 +110,15 @@ def _canonical_window(
     window_dilation: Sequence[int] | None,
 ) -> Window:
     ones = (1,) * len(shape)
-    counts = {
+    given = {
         "window_dimensions": window_dimensions,
         "window_strides": ones if window_strides is None else window_strides,
         "base_dilation": ones if base_dilation is None else base_dilation,
         "window_dilation": ones if window_dilation is None else window_dilation,
     }
-    for name, values in counts.items():
-        counts[name] = values = tuple(map(int, values))
+    counts: dict[str, Shape] = {}
+    for name in given:
+        counts[name] = values = tuple(map(int, given[name]))
         _check_length(function, name, values, shape)
         if any(value < 1 for value in values):
             raise ArgumentError(
@@ -128,7 +129,7 @@ def _canonical_window(
         padding = padtype_to_pads(shape, spans, counts["window_strides"], padding)
     _check_length(function, "padding", padding, shape)
     pads = tuple((int(low), int(high)) for low, high in padding)
-    return Window(padding=pads, **counts)  # type: ignore[arg-type]
+    return Window(padding=pads, **counts)
 
 
 def _check_length(function: str, name: str, values: Sequence[Any], shape: Shape) -> None:

@@ -62,6 +62,7 @@ from funcflow.numpy.complex_parts import (
     real,
 )
 from funcflow.numpy.concatenators import c_, index_exp, r_, s_
+from funcflow.numpy.covariance import corrcoef, cov
 from funcflow.numpy.creation import (
     array,
     asarray,
@@ -107,7 +108,7 @@ from funcflow.numpy.diagonals import (
     triu_indices,
     triu_indices_from,
 )
-from funcflow.numpy.differences import diff, ediff1d, gradient, trapezoid
+from funcflow.numpy.differences import diff, ediff1d, gradient, trapezoid, unwrap
 from funcflow.numpy.editing import delete, insert, packbits, repeat, resize, trim_zeros, unpackbits
 from funcflow.numpy.einsum import einsum, einsum_path
 from funcflow.numpy.exponential import (
@@ -189,6 +190,8 @@ from funcflow.numpy.manipulation import (
     flip,
     fliplr,
     flipud,
+    isscalar,
+    iterable,
     matrix_transpose,
     moveaxis,
     ndim,
@@ -233,6 +236,17 @@ from funcflow.numpy.polynomials import (
     polymul,
     polysub,
     polyval,
+)
+from funcflow.numpy.printing import (
+    array_repr,
+    array_str,
+    fromfile,
+    get_printoptions,
+    load,
+    printoptions,
+    save,
+    savez,
+    set_printoptions,
 )
 from funcflow.numpy.products import (
     cross,
@@ -398,6 +412,7 @@ from funcflow.numpy.trigonometric import (
     tanh,
 )
 from funcflow.numpy.vectorizing import apply_along_axis, apply_over_axes, vectorize
+from funcflow.numpy.windows import bartlett, blackman, hamming, hanning, kaiser
 
 install_methods({**METHODS, **PROTOCOLS})
 
@@ -417,6 +432,8 @@ __all__ = [
     "real",
     # concatenators
     "c_", "index_exp", "r_", "s_",
+    # covariance
+    "corrcoef", "cov",
     # creation
     "array", "asarray", "astype", "copy", "empty", "empty_like", "eye", "from_dlpack",
     "frombuffer", "fromiter", "fromstring", "full", "full_like", "identity", "ones",
@@ -428,7 +445,7 @@ __all__ = [
     "mask_indices", "trace", "tril", "tril_indices", "tril_indices_from", "triu",
     "triu_indices", "triu_indices_from",
     # differences
-    "diff", "ediff1d", "gradient", "trapezoid",
+    "diff", "ediff1d", "gradient", "trapezoid", "unwrap",
     # editing
     "delete", "insert", "packbits", "repeat", "resize", "trim_zeros", "unpackbits",
     # einsum
@@ -449,9 +466,9 @@ __all__ = [
     "not_equal",
     # manipulation
     "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_shapes",
-    "broadcast_to", "expand_dims", "flip", "fliplr", "flipud", "matrix_transpose", "moveaxis",
-    "ndim", "permute_dims", "ravel", "reshape", "roll", "rollaxis", "rot90", "shape", "size",
-    "squeeze", "swapaxes", "transpose",
+    "broadcast_to", "expand_dims", "flip", "fliplr", "flipud", "isscalar", "iterable",
+    "matrix_transpose", "moveaxis", "ndim", "permute_dims", "ravel", "reshape", "roll",
+    "rollaxis", "rot90", "shape", "size", "squeeze", "swapaxes", "transpose",
     # nan_reductions
     "nanargmax", "nanargmin", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum",
     "nanvar",
@@ -461,6 +478,9 @@ __all__ = [
     "pad",
     # polynomials
     "poly", "polyadd", "polyder", "polydiv", "polyint", "polymul", "polysub", "polyval",
+    # printing
+    "array_repr", "array_str", "fromfile", "get_printoptions", "load", "printoptions", "save",
+    "savez", "set_printoptions",
     # products
     "cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot", "vecdot",
     "vecmat",
@@ -500,5 +520,7 @@ __all__ = [
     "radians", "sin", "sinc", "sinh", "tan", "tanh",
     # vectorizing
     "apply_along_axis", "apply_over_axes", "vectorize",
+    # windows
+    "bartlett", "blackman", "hamming", "hanning", "kaiser",
 ]
 # fmt: on

@@ -1,7 +1,7 @@
 """Checking and converting the arguments of `funcflow.numpy`'s functions."""
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from funcflow.core import dtypes
 from funcflow.core.array import Array, ConcreteArray
 from funcflow.core.aval import Shape
+from funcflow.core.eager import is_eager, quiet
 from funcflow.core.errors import (
     ArgumentError,
     ConcretizationTypeError,
@@ -29,6 +30,23 @@ def to_arrays(function: str, xs: Any) -> list[Array]:
             mend="pass a list or tuple of arrays",
         )
     return [as_array(function, x) for x in xs]
+
+
+def at_once(
+    function: Callable[..., Any], x: Any, *args: Any, kinds: str = "biufcV"
+) -> ConcreteArray | None:
+    """NumPy's `function(x, *args)` if nothing is traced, or None.
+
+    None also where the dtype's kind is not among `kinds` and where NumPy raises: then the general
+    way is taken, which has the better message.
+    """
+    if not is_eager(x) or x._value.dtype.kind not in kinds:
+        return None
+    try:
+        out = quiet.run(function, x._value, *args)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return ConcreteArray(out if type(out) is np.ndarray else np.asarray(out))
 
 
 def known(x: Any) -> Any:

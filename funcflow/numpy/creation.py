@@ -10,7 +10,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import SCALARS, Array, as_buffer, aval_of, is_array_like, wrap
 from funcflow.core.errors import ArgumentError, LeafTypeError, ShapeError
-from funcflow.core.trace import Tracer
+from funcflow.core.trace import EVAL, Tracer, current_trace
 from funcflow.numpy.arguments import static_shape
 from funcflow.numpy.promotion import as_array
 
@@ -217,8 +217,22 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Array:
     shape = static_shape("full", shape)
     target = None if dtype is None else dtypes.as_dtype(dtype)
     if np.ndim(fill_value) == 0:
-        return lax.full(shape, fill_value, target)
+        return _constant(shape, fill_value, target)
     return lax.broadcast_to(asarray(fill_value, target), shape)
+
+
+def _constant(shape: tuple[int, ...], value: Any, dtype: np.dtype[Any] | None) -> Array:
+    """`lax.full`, but an eager array gets memory of its own.
+
+    `lax.full` repeats its value by strides of 0, which BLAS does not take.
+    """
+    if dtype is None or type(value) not in SCALARS or current_trace.get() is not EVAL:
+        return lax.full(shape, value, dtype)
+    if not value:
+        return wrap(np.zeros(shape, dtype))
+    with np.errstate(all="ignore"):
+        filled = np.asarray(value).astype(dtype)
+    return wrap(np.full(shape, filled))
 
 
 def zeros(shape: Any, dtype: Any = None) -> Array:
@@ -228,12 +242,12 @@ def zeros(shape: Any, dtype: Any = None) -> Array:
         >>> fnp.zeros((2, 3)).dtype
         dtype('float32')
     """
-    return lax.full(static_shape("zeros", shape), 0, _float_unless(dtype))
+    return _constant(static_shape("zeros", shape), 0, _float_unless(dtype))
 
 
 def ones(shape: Any, dtype: Any = None) -> Array:
     """An array of ones, of the default float dtype unless another is given."""
-    return lax.full(static_shape("ones", shape), 1, _float_unless(dtype))
+    return _constant(static_shape("ones", shape), 1, _float_unless(dtype))
 
 
 def empty(shape: Any, dtype: Any = None) -> Array:
@@ -248,7 +262,9 @@ def _float_unless(dtype: Any) -> np.dtype[Any]:
 def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Array:
     """`full` with the shape and dtype of `a` unless given."""
     aval = aval_of(a)
-    return full(aval.shape if shape is None else shape, fill_value, dtype or aval.dtype)
+    out = full(aval.shape if shape is None else shape, fill_value, dtype or aval.dtype)
+    weak = dtype is None and aval.weak_type
+    return lax.convert_element_type(out, out.dtype, weak_type=True) if weak else out
 
 
 def zeros_like(a: Any, dtype: Any = None, shape: Any = None) -> Array:

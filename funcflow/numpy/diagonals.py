@@ -30,13 +30,15 @@ def tril(m: Any, k: Any = 0) -> Array:
                [1., 1.]], dtype=float32)
     """
     m = _matrices("tril", m)
-    return _masked(m, tri(*m.shape[-2:], k, bool))
+    rows, columns = m.shape[-2:]
+    return _masked(m, tri(rows, columns, k, bool))
 
 
 def triu(m: Any, k: Any = 0) -> Array:
     """The upper triangles of the matrices `m[..., :, :]`: zero below the k-th diagonal."""
     m = _matrices("triu", m)
-    return _masked(m, lax.bitwise_not(tri(*m.shape[-2:], k - 1, bool)))
+    rows, columns = m.shape[-2:]
+    return _masked(m, lax.bitwise_not(tri(rows, columns, k - 1, bool)))
 
 
 def _masked(m: Array, mask: Array) -> Array:

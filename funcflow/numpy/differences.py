@@ -7,6 +7,7 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core.array import Array
+from funcflow.core.dtypes import is_inexact
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
 from funcflow.numpy.arguments import is_sequence, normal_axes, static_int
@@ -174,3 +175,40 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
     means = lax.mul(lax.add(_part(y, axis, 1, extent), _part(y, axis, 0, extent - 1)), 0.5)
     areas = lax.mul(means, steps)
     return lax.reduce_sum(areas, (axis,))
+
+
+def unwrap(p: Any, discont: Any = None, axis: int = -1, period: Any = 2 * np.pi) -> Array:
+    """Angles without jumps: neighbours that differ by more than half a period are brought closer.
+
+    Args:
+        p: angles.
+        discont: the least difference that counts as a jump; half a period at least.
+        axis: the axis along which the angles follow each other.
+        period: by how much to shift, or a multiple of it.
+    """
+    p, period = (as_array("unwrap", x) for x in promote("unwrap", p, period))
+    p = lax.convert_element_type(p, p.dtype)
+    axis = canonical_axis(axis, p.ndim, "unwrap")
+    if not p.shape[axis]:
+        return p
+    step = diff(p, axis=axis)
+    integral = not is_inexact(p.dtype)
+    half = lax.div(period, 2)
+    low = lax.neg(half)
+    ambiguous = lax.eq(lax.rem(period, 2), 0) if integral else lax.full((), True)
+    moved = lax.add(_modulo(lax.sub(step, low), period), low)
+    # a step of exactly half a period keeps its sign
+    edge = lax.bitwise_and(lax.eq(moved, low), lax.gt(step, 0))
+    moved = lax.select(lax.bitwise_and(edge, ambiguous), half, moved)
+    limit = (
+        half if discont is None else lax.convert_element_type(as_array("unwrap", discont), p.dtype)
+    )
+    correction = lax.select(lax.lt(lax.abs(step), limit), 0, lax.sub(moved, step))
+    first = lax.slice_in_dim(p, 0, 1, axis=axis)
+    rest = lax.slice_in_dim(p, 1, None, axis=axis)
+    return lax.concatenate([first, lax.add(rest, lax.cumsum(correction, axis))], axis)
+
+
+def _modulo(x: Array, period: Array) -> Array:
+    remainder = lax.rem(x, period)
+    return lax.select(lax.lt(remainder, 0), lax.add(remainder, period), remainder)

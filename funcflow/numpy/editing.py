@@ -65,7 +65,7 @@ def repeat(
         return take(a, filled, axis)
     if total_repeat_length is None:
         raise ConcretizationTypeError(
-            f"repeat: repeats {counts.aval} are traced, so the length of the result is unknown",
+            f"repeat: repeats {aval_of(counts)} are traced, so the length of the result is unknown",
             mend="fnp.repeat(x, repeats, total_repeat_length=n)",
         )
     total = static_int("repeat", "total_repeat_length", total_repeat_length)

@@ -176,7 +176,7 @@ def _simplified(x: Array, labels: Labels, sizes: dict[Label, int]) -> tuple[Arra
         while labels.count(label) > 1:
             first = labels.index(label)
             second = labels.index(label, first + 1)
-            x = diagonal(x, 0, first, second)  # type: ignore[arg-type]
+            x = diagonal(x, 0, first, second)
             labels = (*(y for i, y in enumerate(labels) if i not in (first, second)), label)
     short = [i for i, y in enumerate(labels) if x.shape[i] == 1 and sizes[y] != 1]
     return lax.squeeze(x, short), tuple(y for i, y in enumerate(labels) if i not in short)

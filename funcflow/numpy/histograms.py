@@ -10,7 +10,7 @@ from funcflow.core import dtypes
 from funcflow.core.array import Array, wrap
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError, ShapeError
 from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, is_sequence, static_int
-from funcflow.numpy.creation import zeros
+from funcflow.numpy.creation import ones, zeros
 from funcflow.numpy.differences import diff
 from funcflow.numpy.manipulation import ravel
 from funcflow.numpy.promotion import as_array, inexact, promote
@@ -119,12 +119,10 @@ def histogram(
     Returns:
         The counts, in a floating dtype, and the edges.
     """
-    (counts, edges) = histogramdd(
-        lax.reshape(ravel(a), (np.size(a), 1)),
-        [histogram_bin_edges(a, bins, range)],
-        weights=None if weights is None else ravel(weights),
-        density=density,
-    )
+    values = ravel(inexact("histogram", a))
+    weights = ones(values.size, values.dtype) if weights is None else ravel(weights)
+    points = lax.reshape(values, (values.size, 1))
+    counts, edges = histogramdd(points, [bins], [range], weights, density)
     return counts, edges[0]
 
 
@@ -166,7 +164,8 @@ def histogramdd(
         density: divide by the total and the bins' volumes.
 
     Returns:
-        The counts, and the edges for each axis.
+        The counts, integers unless there are weights or `density` is asked for, and the edges
+        for each axis.
     """
     if isinstance(sample, list | tuple):
         sample = lax.stack(promote("histogramdd", *map(ravel, sample)), 1)
@@ -190,7 +189,10 @@ def histogramdd(
     ]
     shape = [edge.size - 1 for edge in edges]
     places, inside = _bins(columns, edges)
-    weights = lax.full((count,), 1, points.dtype) if weights is None else _weights(weights, points)
+    if weights is None:
+        weights = ones(count, points.dtype if density else index_dtype())
+    else:
+        weights = _weights(weights, points)
     counts = zeros(int(np.prod(shape, dtype=int)), weights.dtype)
     counts = IndexUpdateRef(counts, places).add(lax.select(inside, weights, 0), mode="drop")
     counts = lax.reshape(counts, shape)

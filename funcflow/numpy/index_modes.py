@@ -35,7 +35,7 @@ def with_mode(
         return indices, None
     if mode in ("clip", "wrap") and not extent:
         if indices.size:
-            raise out_of_bounds(0, 0, 0)
+            raise out_of_bounds(0, 0, 0, function)
         return indices, None
     if mode == "clip":
         return lax.clamp(0, wide_indices(indices), extent - 1), "promise_in_bounds"

@@ -224,7 +224,7 @@ def _entry(item: Any) -> Any:
         )
     if kind == "b" and not is_known(item):
         raise NonConcreteBooleanIndexError(
-            f"index: the boolean mask {item.aval} is traced, so the shape of the result is unknown",
+            f"index: the boolean mask {aval_of(item)} is traced, so the shape of the result is unknown",
             mend="use fnp.where(mask, x, 0), or fnp.nonzero(mask, size=n)",
         )
     if is_known(item):
@@ -288,11 +288,11 @@ def _checked_int(i: int, extent: int, axis: int) -> int:
     return i + extent if i < 0 else i
 
 
-def out_of_bounds(i: int, extent: int, axis: int) -> OutOfBoundsError:
+def out_of_bounds(i: int, extent: int, axis: int, function: str = "x[...]") -> OutOfBoundsError:
     """The error for an index that lies outside its axis."""
     bounds = f"use an index from {-extent} to {extent - 1}" if extent else "the axis is empty"
     return OutOfBoundsError(
-        f"index {i} is out of bounds for axis {axis} of extent {extent}",
+        f"{function}: index {i} is out of bounds for axis {axis} of extent {extent}",
         mend=f"{bounds}; x.at[i].get(mode='clip' or 'fill') allows others",
     )
 

@@ -1,12 +1,14 @@
 """Putting arrays together and taking them apart."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from funcflow import lax
 from funcflow.core import dtypes
-from funcflow.core.array import Array
+from funcflow.core.array import Array, ConcreteArray
+from funcflow.core.eager import is_eager
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axis
 from funcflow.numpy.arguments import is_sequence, static, static_int, to_arrays
@@ -42,6 +44,9 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Array:
         >>> fnp.concatenate([fnp.arange(2), fnp.array([5.0])])
         Array([0., 1., 5.], dtype=float32)
     """
+    out = _joined_at_once(np.concatenate, arrays, axis, dtype)
+    if out is not None:
+        return out
     parts = _prepared("concatenate", arrays, dtype)
     if axis is None:
         parts, axis = [ravel(x) for x in parts], 0
@@ -56,6 +61,21 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Array:
     return parts[0] if len(parts) == 1 else lax.concatenate(parts, axis)
 
 
+def _joined_at_once(
+    function: Callable[..., Any], arrays: Any, axis: Any, dtype: Any
+) -> ConcreteArray | None:
+    """NumPy's function if nothing is traced and the arrays have one dtype, or None."""
+    if dtype is not None or not isinstance(arrays, list | tuple) or not all(map(is_eager, arrays)):
+        return None
+    buffers = [x._value for x in arrays]
+    if len({buffer.dtype for buffer in buffers}) != 1:
+        return None
+    try:
+        return ConcreteArray(function(buffers, axis))
+    except (ValueError, TypeError):
+        return None
+
+
 def concat(arrays: Any, /, *, axis: int | None = 0) -> Array:
     """`concatenate`, under its name in the array API standard."""
     return concatenate(arrays, axis)
@@ -64,6 +84,9 @@ def concat(arrays: Any, /, *, axis: int | None = 0) -> Array:
 def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Array:
     """Arrays of one shape one after the other along a new axis."""
     refuse_out("stack", out)
+    stacked = _joined_at_once(np.stack, arrays, axis, dtype)
+    if stacked is not None:
+        return stacked
     parts = _prepared("stack", arrays, dtype)
     shapes = [x.shape for x in parts]
     if len(set(shapes)) > 1:

@@ -6,9 +6,10 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core import dtypes
-from funcflow.core.array import Array, ConcreteArray
+from funcflow.core.array import Array, ConcreteArray, shape_of
 from funcflow.core.eager import fast_binary, fast_unary, is_eager
 from funcflow.core.errors import ShapeError
+from funcflow.lax.shape import broadcast_shapes_of
 from funcflow.numpy.arithmetic import absolute
 from funcflow.numpy.floating import isfinite, isnan
 from funcflow.numpy.promotion import (
@@ -114,6 +115,7 @@ def choose_where(condition: Any, x: Any, y: Any) -> Array:
             return ConcreteArray(np.where(mask, a, b))
     chosen = truth("where", condition)
     x, y = promote("where", x, y)
+    broadcast_shapes_of("where", [chosen.shape, shape_of(x), shape_of(y)])
     return lax.select(chosen, x, y)
 
 

@@ -11,6 +11,7 @@ from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, AxisError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
 from funcflow.numpy.arguments import (
+    at_once,
     broadcasts_to,
     is_known,
     is_sequence,
@@ -42,6 +43,10 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
                [3, 4, 5]], dtype=int32)
     """
     del copy
+    if order == "C":
+        out = at_once(np.ndarray.reshape, a, shape)
+        if out is not None:
+            return out
     a = as_array("reshape", a)
     shape = _completed(a.shape, shape)
     if _order("reshape", order) == "F":
@@ -100,6 +105,9 @@ def squeeze(a: Any, axis: int | Sequence[int] | None = None) -> Array:
 
 def expand_dims(a: Any, axis: int | Sequence[int]) -> Array:
     """Insert axes of extent 1 at the given places of the result."""
+    out = at_once(np.expand_dims, a, axis)
+    if out is not None:
+        return out
     a = as_array("expand_dims", a)
     return lax.expand_dims(a, normal_axes("expand_dims", axis))
 
@@ -174,8 +182,18 @@ def size(a: Any, axis: int | Sequence[int] | None = None) -> int:
     extents = shape(a)
     if axis is None:
         return math.prod(extents)
-    axes = canonical_axes(normal_axes("size", axis, len(extents)), len(extents), "size")
+    axes = canonical_axes(normal_axes("size", axis), len(extents), "size")
     return math.prod(extents[i] for i in axes)
+
+
+def isscalar(element: Any) -> bool:
+    """Whether the argument is a number, or an array of no dimension."""
+    return np.isscalar(element) or (isinstance(element, Array | np.ndarray) and not element.ndim)
+
+
+def iterable(y: Any) -> bool:
+    """Whether the argument can be iterated over."""
+    return bool(np.iterable(y)) if not isinstance(y, Array) else y.ndim > 0
 
 
 # --- the order of axes ----------------------------------------------------------------------
@@ -183,6 +201,9 @@ def size(a: Any, axis: int | Sequence[int] | None = None) -> int:
 
 def transpose(a: Any, axes: Sequence[int] | None = None) -> Array:
     """Permute the axes: axis `i` of the result is axis `axes[i]` of `a`; reversed by default."""
+    out = at_once(np.ndarray.transpose, a, axes)
+    if out is not None:
+        return out
     a = as_array("transpose", a)
     if axes is None:
         return _reversed_axes(a)

@@ -105,12 +105,12 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Array, ...]:
     extents = tuple(static_int("unravel_index", "shape", extent) for extent in shape)
     size = int(np.prod(extents, dtype=np.int64))
     if not size and indices.size:
-        raise out_of_bounds(0, 0, 0)
+        raise out_of_bounds(0, 0, 0, "unravel_index")
     wide = wide_indices(indices)
     if is_known(wide):
         values = buffer_of(wide)
         for bad in values[(values < -size) | (values >= size)].ravel()[:1]:
-            raise out_of_bounds(int(bad), size, 0)
+            raise out_of_bounds(int(bad), size, 0, "unravel_index")
     wide = lax.select(lax.lt(wide, 0), lax.add(wide, size), wide)
     return tuple(_unraveled(lax.clamp(0, wide, max(size - 1, 0)), extents))
 
@@ -154,7 +154,7 @@ def ravel_multi_index(
         if left is None:
             values = buffer_of(indices)
             for bad in values[(values < 0) | (values >= extents[i])].ravel()[:1]:
-                raise out_of_bounds(int(bad), extents[i], i)
+                raise out_of_bounds(int(bad), extents[i], i, "ravel_multi_index")
         indices = lax.convert_element_type(indices, index_dtype())
         flat = lax.add(lax.mul(flat, extents[i]), indices)
     return flat

@@ -13,7 +13,7 @@ from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes
-from funcflow.numpy.arguments import normal_axes
+from funcflow.numpy.arguments import at_once, normal_axes
 from funcflow.numpy.promotion import as_array, inexact
 
 Axes = tuple[int, ...]
@@ -44,6 +44,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         >>> ff.grad(fnp.linalg.norm)(fnp.zeros(2))
         Array([0., 0.], dtype=float32)
     """
+    if ord is None and axis is None and not _is_half(x):
+        out = at_once(np.linalg.norm, x, None, None, keepdims, kinds="fc")
+        if out is not None:
+            return out
     x = as_array("norm", inexact("norm", x))
     if axis is None:
         axes = tuple(range(x.ndim))
@@ -60,6 +64,11 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         f"{x.shape}",
         mend="name one or two axes: axis=...",
     )
+
+
+def _is_half(x: Any) -> bool:
+    """Whether the dtype is one whose squares are to be summed in float32."""
+    return isinstance(x, Array) and x.dtype.itemsize == 2
 
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:

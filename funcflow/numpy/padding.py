@@ -209,10 +209,10 @@ _STATISTICS: dict[str, Callable[..., Array]] = {
 }
 
 
-def _mapped(x: Array, axis: int, width: Width, mode: str, odd: bool) -> Array:
+def _mapped(x: Array, axis: int, width: Width, mode: Any, odd: bool) -> Array:
     """The modes whose values are elements of the array: take them by their indices."""
     extent = x.shape[axis]
-    source = np.pad(np.arange(extent), width, mode=mode)  # type: ignore[call-overload]
+    source = np.pad(np.arange(extent), width, mode=mode)
     out = take(x, source.astype(np.int32), axis)
     if not odd or extent == 1:
         return out

@@ -52,8 +52,11 @@ def _aligned(function: str, a1: Any, a2: Any) -> tuple[Array, Array]:
     """Two polynomials with as many coefficients."""
     first, second = (_coefficients(function, a) for a in promote(function, a1, a2))
     length = max(len(first), len(second))
-    padded = (lax.pad(a, np.zeros((), a.dtype), [(length - len(a), 0, 0)]) for a in (first, second))
-    return tuple(padded)  # type: ignore[return-value]
+
+    def padded(a: Array) -> Array:
+        return lax.pad(a, np.zeros((), a.dtype), [(length - len(a), 0, 0)])
+
+    return padded(first), padded(second)
 
 
 def polyadd(a1: Any, a2: Any) -> Array:
@@ -79,7 +82,9 @@ def polymul(a1: Any, a2: Any, *, trim_leading_zeros: bool = False) -> Array:
 
 
 def _trimmed(p: Array) -> Array:
-    return trim_zeros(p, "f") if len(p) > 1 else p
+    """The polynomial without leading zeros; one coefficient stays."""
+    out = trim_zeros(p, "f")
+    return out if len(out) else lax.slice_in_dim(p, len(p) - 1, len(p))
 
 
 def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Array, Array]:

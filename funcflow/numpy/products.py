@@ -8,7 +8,7 @@ import numpy as np
 from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array
-from funcflow.core.eager import fast_binary
+from funcflow.core.eager import fast_binary, is_eager
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
 from funcflow.lax.shape import moveaxis
@@ -144,11 +144,22 @@ def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = 
 
     The result's axes are the others of `a`, then those of `b`. A number multiplies.
     """
+    plain = precision is None and preferred_element_type is None
+    small = is_eager(a) and is_eager(b) and a.ndim in (1, 2) and b.ndim in (1, 2)
+    if plain and small and a.shape[-1] == b.shape[0]:
+        return matrix_product(a, b)
     a, b = _pair("dot", a, b)
     if not a.ndim or not b.ndim:
         return multiply(a, b)
-    axes = (a.ndim - 1,), (max(b.ndim - 2, 0),)
-    return tensordot(a, b, axes, precision=precision, preferred_element_type=preferred_element_type)
+    last, first = a.ndim - 1, max(b.ndim - 2, 0)
+    if a.shape[last] != b.shape[first]:
+        raise ShapeError(
+            f"dot: shapes {a.shape} and {b.shape} do not fit: axis {last} of the first has extent "
+            f"{a.shape[last]}, axis {first} of the second {b.shape[first]}",
+            mend="transpose or reshape an operand",
+        )
+    numbers = ((last,), (first,)), ((), ())
+    return lax.dot_general(a, b, numbers, precision, preferred_element_type)
 
 
 def tensordot(

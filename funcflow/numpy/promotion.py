@@ -81,6 +81,8 @@ def promote(name: str, *args: Any) -> Sequence[Any]:
             return args
         if len(args) == 2 and keeps_dtype(first, args[1]):
             return first, convert(args[1], dtype)
+    elif len(args) == 2 and isinstance(args[1], Array) and keeps_dtype(args[1], first):
+        return convert(first, args[1].dtype), args[1]
     check_arraylike(name, *args)
     dtype, weak = dtypes.promote(*map(lattice_type, args))
     return [convert(x, dtype, weak) for x in args]

@@ -166,6 +166,8 @@ _IN_PLACE = frozenset({"copyto", "putmask", "put", "place", "put_along_axis", "f
 
 # Keywords, and positions beyond the first, that NumPy names or orders in another way.
 _KEYWORDS = {"clip": {"a_min": "min", "a_max": "max"}, "reshape": {"newshape": "shape"}}
+# Keywords that have no meaning here, unless they ask for something special.
+_ABOUT_MEMORY = frozenset({"like", "order", "device", "subok"})
 _POSITIONS = {
     "histogram": ("a", "bins", "range", "density", "weights"),
     "histogram2d": ("x", "y", "bins", "range", "density", "weights"),
@@ -194,7 +196,11 @@ def array_function(self: Array, function: Any, types: Any, args: Any, kwargs: An
         raise ImmutableError(f"numpy.{name}: arrays are immutable (out=)", mend="use the result")
     ours = _counterpart(function)
     renamed = _KEYWORDS.get(name, {})
-    kwargs = {renamed.get(key, key): value for key, value in kwargs.items() if key != "like"}
+    kwargs = {
+        renamed.get(key, key): value
+        for key, value in kwargs.items()
+        if key not in _ABOUT_MEMORY or value not in (None, "C", "K", True)
+    }
     if name in _POSITIONS:
         args, kwargs = (), {**dict(zip(_POSITIONS[name], args, strict=False)), **kwargs}
     return ours(*args, **kwargs)

@@ -10,7 +10,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array, ConcreteArray, aval_of, wrap
 from funcflow.core.errors import ArgumentError, ShapeError
-from funcflow.core.trace import Tracer
+from funcflow.core.trace import EVAL, Tracer, current_trace
 from funcflow.lax.shape import moveaxis
 from funcflow.numpy.arguments import is_known, known, static_int, static_shape
 from funcflow.numpy.creation import common_dtype, few, zeros
@@ -48,6 +48,8 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     if stride == 0:
         raise ArgumentError("arange: step is 0", mend="pass a step other than 0")
     if not all(type(x) is int for x in (first, last, stride)) or dtypes.kind(target) not in "iu":
+        return wrap(np.arange(first, last, stride).astype(target))
+    if current_trace.get() is EVAL:
         return wrap(np.arange(first, last, stride).astype(target))
     counted = lax.iota(target, len(range(first, last, stride)))
     if stride != 1:
@@ -94,8 +96,8 @@ def linspace(
         out = _interpolated(first, last, num, intervals, target)
         out = moveaxis(out, 0, axis)
     else:  # NumPy's own numbers, computed in double precision
-        ends = [_exact(x) for x in (start, stop)]
-        out = wrap(np.linspace(*ends, num, endpoint=endpoint, axis=axis))
+        numbers = np.linspace(_exact(start), _exact(stop), num, endpoint=endpoint, axis=axis)
+        out = wrap(numbers)
     out = _rounded(out, target)
     return (out, step) if retstep else out
 
@@ -147,8 +149,8 @@ def logspace(
     axis: int = 0,
 ) -> Array:
     """`num` numbers from `base**start` to `base**stop`, evenly spaced in their logarithm."""
-    *bounds, bottom, floating = _inexact_pair("logspace", start, stop, base)
-    exponents = linspace(*bounds, num, endpoint, dtype=floating, axis=axis)
+    first, last, bottom, floating = _inexact_pair("logspace", start, stop, base)
+    exponents = linspace(first, last, num, endpoint, dtype=floating, axis=axis)
     if bottom.ndim:
         bottom = lax.expand_dims(bottom, (axis % exponents.ndim,))
     out = lax.pow(lax.broadcast_to(bottom, exponents.shape), exponents)

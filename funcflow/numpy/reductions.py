@@ -11,7 +11,6 @@ What they have in common:
 """
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.eager import reduce_now
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
-from funcflow.lax.linear import canonical_axes, canonical_axis
+from funcflow.lax.linear import canonical_axes
 from funcflow.numpy.arithmetic import sqrt, square, subtract, true_divide
 from funcflow.numpy.logic import truth
 from funcflow.numpy.promotion import (
@@ -47,9 +46,7 @@ def reduced_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes to reduce, counted from the front."""
     if axis is None:
         return tuple(range(ndim))
-    if isinstance(axis, list | tuple):
-        return canonical_axes([operator.index(i) for i in axis], ndim, name)
-    return (canonical_axis(operator.index(axis), ndim, name),)
+    return canonical_axes(axis, ndim, name)
 
 
 def masked(a: Array, where: Any, identity: Any) -> Array:

@@ -108,7 +108,7 @@ nan = np.nan
 newaxis = None
 
 
-def finfo(dtype: Any) -> ml_dtypes.finfo:
+def finfo(dtype: Any) -> "ml_dtypes.finfo | np.finfo[Any]":
     """The limits of a floating dtype (`eps`, `max`, `tiny`, ...), bfloat16 included."""
     found = dtypes.as_dtype(dtype)
     if not dtypes.is_inexact(found):

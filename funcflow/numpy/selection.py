@@ -7,9 +7,10 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core.array import Array
+from funcflow.core.eager import is_eager
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
 from funcflow.lax.linear import canonical_axis
-from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, refuse_inplace
+from funcflow.numpy.arguments import at_once, buffer_of, index_dtype, is_known, refuse_inplace
 from funcflow.numpy.creation import asarray
 from funcflow.numpy.index_modes import integers, with_mode
 from funcflow.numpy.index_parsing import out_of_bounds, parse_index
@@ -54,6 +55,10 @@ def take(
         OutOfBoundsError: a known index is out of bounds and no mode is given.
     """
     refuse_out("take", out)
+    if mode is None and is_eager(indices):
+        taken = at_once(np.take, a, indices._value, axis)
+        if taken is not None:
+            return taken
     a, indices = as_array("take", a), integers("take", indices)
     if axis is None:
         a, axis = ravel(a), 0
@@ -192,7 +197,7 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Array
     if mode_left is None:
         values = buffer_of(numbers)
         for bad in values[(values < 0) | (values >= len(cases))].ravel()[:1]:
-            raise out_of_bounds(int(bad), len(cases), 0)
+            raise out_of_bounds(int(bad), len(cases), 0, "choose")
     return lax.select_n(lax.convert_element_type(numbers, np.int32), *cases)
 
 

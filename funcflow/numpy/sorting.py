@@ -10,7 +10,14 @@ from funcflow.core.array import Array, wrap
 from funcflow.core.eager import is_eager
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axis
-from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, static_int, to_arrays
+from funcflow.numpy.arguments import (
+    at_once,
+    buffer_of,
+    index_dtype,
+    is_known,
+    static_int,
+    to_arrays,
+)
 from funcflow.numpy.manipulation import ravel
 from funcflow.numpy.promotion import as_array, promote
 from funcflow.numpy.selection import take
@@ -76,11 +83,19 @@ def argsort(
     del kind
     a, axis = _sorted_axis("argsort", a, axis, order)
     target = index_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    if not descending:
+        order_ = at_once(_stable_argsort, a, axis, kinds="biuf")
+        if order_ is not None:
+            return lax.convert_element_type(order_, target)
     places = lax.broadcasted_iota(target, a.shape, axis)
     if descending:  # sorted backward, so that equal elements keep their order when turned around
         a, places = lax.rev(a, (axis,)), lax.rev(places, (axis,))
     _, found = lax.sort((a, places), axis, stable)
     return lax.rev(found, (axis,)) if descending else found
+
+
+def _stable_argsort(x: Any, axis: int) -> Any:
+    return np.argsort(x, axis, kind="stable")
 
 
 def lexsort(keys: Any, axis: int = -1) -> Array:
@@ -163,7 +178,7 @@ def searchsorted(
     if sorter is not None:
         a = take(a, sorter)
     if is_eager(a) and is_eager(v) and a.dtype != dtypes.bfloat16:
-        found = np.searchsorted(a._value, v._value, side)  # type: ignore[attr-defined]
+        found = np.searchsorted(a._value, v._value, side)
         return wrap(np.asarray(found, index_dtype()))
     return _binary_search(a, v, side)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core import dtypes
-from funcflow.core.array import Array, ConcreteArray
+from funcflow.core.array import SCALARS, Array, ConcreteArray
 from funcflow.core.eager import quiet
 from funcflow.core.errors import DtypeError, ShapeError
 from funcflow.core.trace import EVAL, current_trace
@@ -172,12 +172,15 @@ _SCATTER: dict[str, Callable[..., Any]] = {
 def _update(
     operation: str, x: Array, index: Any, values: Any, mode: Any, promises: dict[str, bool]
 ) -> Array:
-    values = _converted(operation, values, x.dtype)
     if isinstance(x, ConcreteArray) and _get_trace() is EVAL and mode is None:
+        # a Python number that NumPy converts without loss may stay one
+        simple = type(values) in SCALARS and np.can_cast(type(values), x.dtype, "same_kind")
+        plain = values if simple else _converted(operation, values, x.dtype)._value
         try:
-            return type(x)(quiet.run(_update_buffer, operation, x._value, index, values._value))
-        except (IndexError, TypeError, ValueError):
+            return type(x)(quiet.run(_update_buffer, operation, x._value, index, plain))
+        except (IndexError, TypeError, ValueError, OverflowError):
             pass  # the general way says better what is wrong
+    values = _converted(operation, values, x.dtype)
     if _is_traced_mask(index, x.shape):
         return _update_mask(operation, x, index, values)
     return write(operation, x, parse_index(x.shape, index, mode), values, mode, promises)

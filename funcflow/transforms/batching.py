@@ -22,7 +22,7 @@ class BatchTracer(Tracer):
     __slots__ = ("dim", "value")
 
     def __init__(self, trace: "BatchTrace", value: Any, dim: int) -> None:
-        self._trace = trace
+        self.owner = trace
         self.value = value
         self.dim = dim
 
@@ -32,8 +32,9 @@ class BatchTracer(Tracer):
         shape = full.shape[: self.dim] + full.shape[self.dim + 1 :]
         return ShapedArray(shape, full.dtype, full.weak_type)
 
-    def _describe(self) -> str:
-        return f"{self.aval} (mapped by vmap over an axis of size {self._trace.size})"  # type: ignore[attr-defined]
+    def describe(self) -> str:
+        assert isinstance(self.owner, BatchTrace)
+        return f"{self.aval} (mapped by vmap over an axis of size {self.owner.size})"
 
 
 class BatchTrace(Trace):
@@ -50,7 +51,7 @@ class BatchTrace(Trace):
 
     def split(self, x: Any) -> tuple[Any, int | None]:
         """The value with its mapped axis, and the place of that axis (None: not mapped)."""
-        if isinstance(x, BatchTracer) and x._trace is self:
+        if isinstance(x, BatchTracer) and x.owner is self:
             return x.value, x.dim
         return x, None
 
@@ -63,7 +64,7 @@ class BatchTrace(Trace):
         dims: list[int | None] = []
         mapped = False
         for x in args:
-            if isinstance(x, BatchTracer) and x._trace is self:
+            if isinstance(x, BatchTracer) and x.owner is self:
                 values.append(x.value)
                 dims.append(x.dim)
                 mapped = True
@@ -102,9 +103,10 @@ class BatchTrace(Trace):
 class BatchContext:
     """What a batching rule is handed: the mapped axis, and batching for inner jaxprs."""
 
-    __slots__ = ("axis_name", "size")
+    __slots__ = ("axis_name", "size", "trace")
 
     def __init__(self, trace: BatchTrace) -> None:
+        self.trace = trace
         self.size = trace.size
         self.axis_name = trace.axis_name
 
@@ -130,7 +132,13 @@ class BatchContext:
         args: Sequence[Any],
         dims: Sequence[int | None],
     ) -> tuple[list[Any], list[int | None]]:
-        """Map a Python function of flat arguments."""
+        """Map a Python function of flat arguments.
+
+        It may close over values of the trace itself, if nothing else is at work in between.
+        """
+        trace = self.trace
+        if trace.alive and current_trace.get() is trace.parent:
+            return run_mapped(trace, function, args, dims)
         return batch_flat(function, args, dims, self.size, self.axis_name)
 
 
@@ -172,11 +180,20 @@ def batch_flat(
 ) -> tuple[list[Any], list[int | None]]:
     """The outputs of a mapped flat function and the place of the mapped axis in each."""
     trace = BatchTrace(current_trace.get(), size, axis_name)
-    inputs = [trace.join(x, d) for x, d in zip(args, dims, strict=True)]
     try:
         with bind_axis(axis_name, Axis(size)):
-            outs = under(trace, function, *inputs)
+            return run_mapped(trace, function, args, dims)
     finally:
         trace.alive = False
+
+
+def run_mapped(
+    trace: BatchTrace,
+    function: Callable[..., Sequence[Any]],
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+) -> tuple[list[Any], list[int | None]]:
+    """Call `function` under the trace, with the given axes of its arguments mapped."""
+    outs = under(trace, function, *[trace.join(x, d) for x, d in zip(args, dims, strict=True)])
     split = [trace.split(x) for x in outs]
     return [x for x, _ in split], [d for _, d in split]

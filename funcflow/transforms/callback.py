@@ -62,8 +62,10 @@ def io_callback(
     ordered: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """`pure_callback` for functions with side effects: every call happens once, in order."""
-    del ordered  # calls always happen in program order
+    """`pure_callback` for functions with side effects: every call happens once, in order.
+
+    Calls always happen in program order, whatever `ordered` says; `vmap` makes one per lane.
+    """
     return _bind_callback(callback, result_shape_dtypes, args, kwargs, "sequential", "io")
 
 
@@ -209,17 +211,22 @@ define(
 debug_p = Primitive("debug_callback", multiple_results=True)
 
 
-def debug_callback(callback: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+def debug_callback(
+    callback: Callable[..., None], *args: Any, ordered: bool = False, **kwargs: Any
+) -> None:
     """Call a Python function for its side effect, from inside traced programs.
 
+    Calls always happen in program order, whatever `ordered` says.
     Under `vmap` it is called once per lane; under `grad`, with primal values.
     """
     leaves, in_tree = flatten_arguments(f"callback {name_of(callback)}", args, kwargs)
     debug_p.bind(*leaves, callback=_Callback(callback, in_tree, tree_flatten(None)[1]))
 
 
-def debug_print(fmt: str, *args: Any, **kwargs: Any) -> None:
-    """Print values from inside traced programs; `fmt` is a format string.
+def debug_print(fmt: str, *args: Any, ordered: bool = False, **kwargs: Any) -> None:
+    """Print values from inside traced programs; `fmt` is a format string (see `str.format`).
+
+    Lines always come in program order, whatever `ordered` says.
 
     Example:
         >>> ff.jit(lambda x: ff.debug.print("x = {}", x))(3.0)

@@ -6,7 +6,7 @@ it save) and computes the rest again.
 """
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from funcflow.core.array import aval_of
@@ -14,15 +14,16 @@ from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import ClosedJaxpr, Var
+from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_map
-from funcflow.core.rewrite import dce, dce_closed, hoist
+from funcflow.core.rewrite import dce, dce_closed, hoist, used_inputs
 from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
 from funcflow.lax.convolution import conv_general_dilated_p
 from funcflow.lax.dot import dot_general_p
 from funcflow.lax.shape import moveaxis
+from funcflow.transforms.static_arguments import StaticArguments, listed
 
 Policy = Callable[..., bool]
 
@@ -36,6 +37,7 @@ def checkpoint(
     prevent_cse: bool = True,
     policy: Policy | None = None,
     static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
 ) -> Any:
     """`fun`, whose intermediate values are computed again in the backward pass, not saved.
 
@@ -44,29 +46,28 @@ def checkpoint(
         prevent_cse: accepted for compatibility: the recomputation is never merged away.
         policy: which intermediate values to save all the same; one of `checkpoint_policies`, or
             `policy(primitive, *avals, **params) -> bool`. By default none.
-        static_argnums: positional arguments that are Python values.
+        static_argnums: arguments that are Python values, by place.
+        static_argnames: the same by name.
 
     Example:
         >>> ff.grad(ff.checkpoint(lambda x: fnp.sin(fnp.sin(x))))(0.0)
         Array(1., dtype=float32)
     """
     if fun is None:
-        return lambda f: checkpoint(
-            f, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums
+        return partial(
+            checkpoint,
+            prevent_cse=prevent_cse,
+            policy=policy,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
         )
-    listed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    name = f"checkpoint of {name_of(fun)}"
+    static = StaticArguments(name, fun, listed(static_argnums), listed(static_argnames))
 
     @wraps(fun)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        places = {i % len(args) for i in listed}
-
-        def bound(*dynamic: Any, **dynamic_kwargs: Any) -> Any:
-            rest = iter(dynamic)
-            full = [args[i] if i in places else next(rest) for i in range(len(args))]
-            return fun(*full, **dynamic_kwargs)
-
-        dynamic = tuple(x for i, x in enumerate(args) if i not in places)
-        leaves, in_tree = flatten_arguments(f"checkpoint of {name_of(fun)}", dynamic, kwargs)
+        bound, args, kwargs, _ = static.bind(fun, args, kwargs)
+        leaves, in_tree = flatten_arguments(name, args, kwargs)
         flat = FlatFunction(bound, in_tree)
         closed = stage_out(flat, [aval_of(x) for x in leaves])
         outs = _bind(closed, policy, *leaves)
@@ -131,17 +132,20 @@ def _recomputation(split: SplitJaxpr, policy: Policy | None) -> tuple[ClosedJaxp
     known = split.known.jaxpr
     count = len(known.outvars) - split.residuals
     outs, residuals = known.outvars[:count], known.outvars[count:]
-    allowed = [
-        v
+    allowed = {
+        v: None
         for eqn in known.eqns
-        if policy is not None and policy(eqn.primitive, *(x.aval for x in eqn.invars), **eqn.params)
+        if policy is not None
+        and policy(eqn.primitive, *(x.aval for x in eqn.invars), **eqn.params)
         for v in eqn.outvars
-    ]
-    again = dce(known.replace(invars=(*known.invars, *allowed), outvars=residuals))
-    read = {v for eqn in again.eqns for v in eqn.invars if isinstance(v, Var)} | set(residuals)
-    saved = [v for v in allowed if v in read]
-    producers = [eqn for eqn in known.eqns if not any(v in saved for v in eqn.outvars)]
-    again = dce(known.replace(invars=(*known.invars, *saved), outvars=residuals, eqns=producers))
+    }
+    # with all that may be saved given, what is needed of it?
+    remaining = [eqn for eqn in known.eqns if not any(v in allowed for v in eqn.outvars)]
+    invars = (*known.invars, *allowed)
+    again = dce(known.replace(invars=invars, outvars=residuals, eqns=remaining))
+    used = used_inputs(again)[len(known.invars) :]
+    saved = [v for v, needed in zip(allowed, used, strict=True) if needed]
+    again = again.replace(invars=(*known.invars, *saved))
     values = dict(zip(known.constvars, split.known.consts, strict=True))
     recompute = ClosedJaxpr(again, [values[v] for v in again.constvars])
     first = dce_closed(ClosedJaxpr(known.replace(outvars=(*outs, *saved)), split.known.consts))
@@ -227,6 +231,15 @@ def _save_any_names_but(*names: str) -> Policy:
     return policy
 
 
+def _save_all_but_names(*names: str) -> Policy:
+    """Save all values, named or not, but these."""
+
+    def policy(primitive: Primitive, *_: Any, **params: Any) -> bool:
+        return not (primitive is name_p and params["name"] in names)
+
+    return policy
+
+
 def _dots(primitive: Primitive, *_: Any, **__: Any) -> bool:
     return primitive in (dot_general_p, conv_general_dilated_p)
 
@@ -251,4 +264,5 @@ class checkpoint_policies:
     checkpoint_dots_with_no_batch_dims = dots_with_no_batch_dims_saveable
     save_only_these_names = staticmethod(_save_names)
     save_any_names_but_these = staticmethod(_save_any_names_but)
+    save_anything_except_these_names = staticmethod(_save_all_but_names)
     save_from_both_policies = staticmethod(_either)

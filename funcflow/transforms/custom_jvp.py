@@ -7,6 +7,7 @@ the user's rule runs on values, and under `jit` it becomes one equation that kee
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from types import MethodType
 from typing import Any
 
 from funcflow.core import dtypes
@@ -23,45 +24,24 @@ from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import (
-    PyTreeDef,
     structure_difference,
     tree_flatten,
     tree_map,
+    tree_unflatten,
 )
 from funcflow.core.rewrite import hoist
 from funcflow.core.rules import define
 from funcflow.core.staging import StagingTrace, stage_out
 from funcflow.core.trace import current_trace
 from funcflow.lax.casting import convert_element_type
-from funcflow.lax.shape import moveaxis, zeros
+from funcflow.lax.shape import zeros
 from funcflow.transforms.jvp import tangent_aval
-
-FlatFun = Callable[..., list[Any]]
-Dims = Sequence[int | None]
+from funcflow.transforms.mapped_rules import Dims, FlatFun, map_flat, mapped_in_front
 
 
 def tangent_array(t: Any) -> Any:
     """A tangent for a user's rule: an array, of the primal's dtype where that is integer."""
     return zeros(t.aval) if type(t) is Zero else t
-
-
-def map_flat(
-    ctx: Any, function: FlatFun, args: Sequence[Any], dims: Dims
-) -> tuple[list[Any], list[int | None]]:
-    """Map a flat function; if any argument is mapped, all outputs are, with the axis in front.
-
-    That the outputs' places follow from the arguments' lets a rule and its function agree.
-    """
-    outs, out_dims = ctx.flat(function, args, dims)
-    if all(d is None for d in dims):
-        return outs, out_dims
-    return [ctx.to_front(x, d) for x, d in zip(outs, out_dims, strict=True)], [0] * len(outs)
-
-
-def map_in_front(ctx: Any, function: FlatFun, args: Sequence[Any], dims: Dims) -> list[Any]:
-    """Map a flat function; every output is mapped, with its axis in front."""
-    outs, out_dims = ctx.flat(function, args, dims)
-    return [ctx.to_front(x, d) for x, d in zip(outs, out_dims, strict=True)]
 
 
 # --- forward rules ----------------------------------------------------------------------------
@@ -138,17 +118,6 @@ def _custom_jvp_jvp(
 def unreachable(*args: Any) -> list[Any]:
     """Stands for the function in a rule that was taken from an equation."""
     raise AssertionError("a rule taken from an equation has no function to call")
-
-
-def mapped_in_front(
-    ctx: Any, args: Sequence[Any], dims: Dims, num_consts: int
-) -> tuple[list[Any], list[int | None]]:
-    """The arguments with their mapped axes in front; if only constants are, all are repeated."""
-    if all(d is None for d in dims[num_consts:]):
-        args = [*args[:num_consts], *(ctx.to_front(x, None) for x in args[num_consts:])]
-        dims = [*dims[:num_consts], *[0] * (len(args) - num_consts)]
-    moved = [x if d is None else moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
-    return moved, [None if d is None else 0 for d in dims]
 
 
 def _custom_jvp_batch(
@@ -268,13 +237,12 @@ class custom_jvp:
         dynamic, fixed, bound = bind_arguments(fun, args, self._nondiff)
         leaves, in_tree = flatten_arguments(name, dynamic, {})
         flat = FlatFunction(bound, in_tree)
-        out_tree: list[PyTreeDef] = []
-        flat_jvp = partial(_flat_jvp, name, partial(self._jvp, *fixed), in_tree, out_tree)
+        flat_jvp = partial(_flat_jvp, name, partial(self._jvp, *fixed), flat)
         outs = current_trace.get().process_custom_jvp(JVPRule(name, flat, flat_jvp), leaves)
-        return (flat.out_tree or out_tree[0]).unflatten(outs)
+        return flat.out_tree.unflatten(outs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else partial(self, instance)
+        return self if instance is None else MethodType(self, instance)
 
 
 def resolve_kwargs(
@@ -298,15 +266,11 @@ def resolve_kwargs(
 
 
 def _flat_jvp(
-    name: str,
-    jvp: Callable[..., Any],
-    in_tree: PyTreeDef,
-    out_tree: list[PyTreeDef],
-    *values: Any,
+    name: str, jvp: Callable[..., Any], flat: FlatFunction, *values: Any
 ) -> list[Any]:
     count = len(values) // 2
-    primals = in_tree.unflatten(values[:count])[0]
-    tangents = in_tree.unflatten(values[count:])[0]
+    primals = tree_unflatten(flat.in_tree, values[:count])[0]
+    tangents = tree_unflatten(flat.in_tree, values[count:])[0]
     result = jvp(primals, tangents)
     if not (isinstance(result, tuple | list) and len(result) == 2):
         raise TreeStructureError(
@@ -322,9 +286,8 @@ def _flat_jvp(
             f"{difference}",
             mend="return one tangent per leaf of the output",
         )
-    outs, treedef = tree_flatten(out)
+    outs, flat.out_tree = tree_flatten(out)
     check_leaves(out, outs, f"the jvp rule of {name}: primal_out")
-    out_tree[:] = [treedef]
     tangents_out = [
         _checked_tangent(name, x, t)
         for x, t in zip(outs, tree_flatten(out_tangent)[0], strict=True)

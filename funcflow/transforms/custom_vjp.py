@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from types import MethodType
 from typing import Any
 
 from funcflow.core import dtypes
@@ -11,25 +12,29 @@ from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
 from funcflow.core.flatten import FlatFunction, check_leaves, flatten_arguments, name_of
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
-from funcflow.core.pytree import PyTreeDef, tree_flatten
+from funcflow.core.pytree import PyTreeDef, tree_flatten, tree_unflatten
 from funcflow.core.rewrite import hoist
 from funcflow.core.rules import NO_FORWARD, define
 from funcflow.core.staging import StagingTrace, stage_out
 from funcflow.core.trace import current_trace
 from funcflow.lax.casting import convert_element_type
-from funcflow.lax.shape import instantiate, moveaxis, reduce_sum, zeros
+from funcflow.lax.shape import instantiate, zeros
 from funcflow.transforms.custom_jvp import (
-    Dims,
-    FlatFun,
     bind_arguments,
     call_abstract,
     call_impl,
     call_transpose,
-    map_flat,
-    map_in_front,
-    mapped_in_front,
     resolve_kwargs,
     unreachable,
+)
+from funcflow.transforms.mapped_rules import (
+    Dims,
+    FlatFun,
+    map_flat,
+    map_in_front,
+    map_pullback,
+    map_with_residuals,
+    mapped_in_front,
 )
 
 FwdFun = Callable[..., tuple[list[Any], list[Any]]]
@@ -80,34 +85,15 @@ class VJPRule:
             return outs
 
         def fwd(*args: Any) -> tuple[list[Any], list[Any]]:
-            count = 0
-
-            def both(*xs: Any) -> list[Any]:
-                nonlocal count
-                outs, residuals = self.fwd(*xs)
-                count = len(outs)
-                return [*outs, *residuals]
-
-            values, places = ctx.flat(both, args, dims)
-            residual_dims[:] = places[count:]
-            outs, out_dims = values[:count], places[:count]
-            if any(d is not None for d in dims):
-                outs = [ctx.to_front(x, d) for x, d in zip(outs, out_dims, strict=True)]
-                out_dims = [0] * count
-            batched.out_dims = out_dims
-            return outs, values[count:]
+            outs, batched.out_dims, residuals, residual_dims[:] = map_with_residuals(
+                ctx, self.fwd, args, dims
+            )
+            return outs, residuals
 
         def bwd(residuals: list[Any], cts: list[Any]) -> list[Any]:
-            count = len(residuals)
-            values, places = ctx.flat(
-                lambda *xs: self.bwd(list(xs[:count]), list(xs[count:])),
-                [*residuals, *cts],
-                [*residual_dims, *batched.out_dims],
+            return map_pullback(
+                ctx, self.bwd, residuals, residual_dims, cts, batched.out_dims, dims
             )
-            return [
-                _sum_or_move(ctx, x, d, wanted)
-                for x, d, wanted in zip(values, places, dims, strict=True)
-            ]
 
         batched = VJPRule(self.name, call, fwd, bwd)
         return batched
@@ -124,13 +110,6 @@ class VJPRule:
             "name": self.name,
         }
         return trace.process(custom_vjp_call_p, [*consts, *args], params)
-
-
-def _sum_or_move(ctx: Any, ct: Any, dim: int | None, wanted: int | None) -> Any:
-    """The cotangent of an argument: summed over lanes if the argument is shared by them."""
-    if wanted is None:
-        return ct if dim is None else reduce_sum(ct, (dim,))
-    return moveaxis(ctx.to_front(ct, dim), 0, wanted)
 
 
 custom_vjp_call_p = Primitive("custom_vjp_call", multiple_results=True)
@@ -282,8 +261,10 @@ class custom_vjp:
         self._fwd: Callable[..., Any] | None = None
         self._bwd: Callable[..., Any] | None = None
 
-    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
-        """Set the rule."""
+    def defvjp(
+        self, fwd: Callable[..., Any], bwd: Callable[..., Any], optimize_remat: bool = False
+    ) -> None:
+        """Set the rule; `optimize_remat` is accepted for compatibility."""
         self._fwd, self._bwd = fwd, bwd
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -297,7 +278,7 @@ class custom_vjp:
         _, _, bound_fwd = bind_arguments(self._fwd, args, self._nondiff)
         leaves, in_tree = flatten_arguments(name, dynamic, {})
         flat = FlatFunction(bound, in_tree)
-        trees = _Trees(name, in_tree, [aval_of(x) for x in leaves])
+        trees = _Trees(name, flat, [aval_of(x) for x in leaves])
         rule = VJPRule(
             name,
             flat,
@@ -305,24 +286,24 @@ class custom_vjp:
             partial(trees.bwd, partial(self._bwd, *fixed)),
         )
         outs = current_trace.get().process_custom_vjp(rule, leaves)
-        return (flat.out_tree or trees.out_tree).unflatten(outs)
+        return flat.out_tree.unflatten(outs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else partial(self, instance)
+        return self if instance is None else MethodType(self, instance)
 
 
 class _Trees:
     """The tree structures that `fwd` finds and `bwd` needs."""
 
-    def __init__(self, name: str, in_tree: PyTreeDef, in_avals: list[ShapedArray]) -> None:
+    residual_tree: PyTreeDef
+
+    def __init__(self, name: str, flat: FlatFunction, in_avals: list[ShapedArray]) -> None:
         self.name = name
-        self.in_tree = in_tree
+        self.flat = flat
         self.in_avals = in_avals
-        self.out_tree: PyTreeDef = None  # type: ignore[assignment]
-        self.residual_tree: PyTreeDef = None  # type: ignore[assignment]
 
     def fwd(self, function: Callable[..., Any], *leaves: Any) -> tuple[list[Any], list[Any]]:
-        result = function(*self.in_tree.unflatten(leaves)[0])
+        result = function(*tree_unflatten(self.flat.in_tree, leaves)[0])
         if not (isinstance(result, tuple) and len(result) == 2):
             raise TreeStructureError(
                 f"the fwd rule of {self.name} must return a pair (out, residuals), "
@@ -330,15 +311,16 @@ class _Trees:
                 mend="return both; the residuals may be None",
             )
         out, residuals = result
-        outs, self.out_tree = tree_flatten(out)
+        outs, self.flat.out_tree = tree_flatten(out)
         check_leaves(out, outs, f"the fwd rule of {self.name}: out")
         kept, self.residual_tree = tree_flatten(residuals)
         check_leaves(residuals, kept, f"the fwd rule of {self.name}: residuals")
         return outs, kept
 
     def bwd(self, function: Callable[..., Any], residuals: list[Any], cts: list[Any]) -> list[Any]:
-        result = function(self.residual_tree.unflatten(residuals), self.out_tree.unflatten(cts))
-        args_tree = self.in_tree.children()[0]
+        cotangent = self.flat.out_tree.unflatten(cts)
+        result = function(self.residual_tree.unflatten(residuals), cotangent)
+        args_tree = self.flat.in_tree.children()[0]
         if not isinstance(result, tuple | list) or len(result) != args_tree.num_children:
             got = f"{len(result)} entries" if isinstance(result, tuple | list) else repr(result)
             raise TreeStructureError(

@@ -9,10 +9,11 @@ import numpy as np
 from funcflow.core import dtypes
 from funcflow.core.array import as_array, aval_of
 from funcflow.core.errors import ArgumentError, NotDifferentiableError, ShapeError
-from funcflow.core.flatten import FlatFunction, check_leaves, name_of
+from funcflow.core.flatten import FlatFunction, check_function, check_leaves, name_of
 from funcflow.core.pytree import keystr, tree_flatten, tree_flatten_with_path
+from funcflow.transforms.jit import jit
 from funcflow.transforms.jvp import instantiate_tangent, strip_aux
-from funcflow.transforms.linearize import linearize_flat, pull_back
+from funcflow.transforms.linearize import linearize_flat, pull_back, vjp
 
 
 def select_arguments(
@@ -65,8 +66,9 @@ def value_and_grad(
 
     Example:
         >>> ff.value_and_grad(lambda x: x**2)(3.0)
-        (Array(9., dtype=float32, weak_type=True), Array(6., dtype=float32, weak_type=True))
+        (Array(9., dtype=float32, weak_type=True), Array(6., dtype=float32))
     """
+    check_function("grad", fun)
 
     @wraps(fun)
     def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
@@ -146,7 +148,7 @@ def grad(
 
     Example:
         >>> ff.grad(lambda x: x**2)(3.0)
-        Array(6., dtype=float32, weak_type=True)
+        Array(6., dtype=float32)
     """
     with_value = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int)
 
@@ -156,3 +158,40 @@ def grad(
         return (gradient, value[1]) if has_aux else gradient
 
     return grad_of
+
+
+def fwd_and_bwd(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int],
+    has_aux: bool = False,
+    jitted: bool = True,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The forward and the backward pass of `fun` as two functions.
+
+    Args:
+        fun: a function of pytrees of arrays.
+        argnums: which positional arguments to differentiate.
+        has_aux: `fun` returns `(value, auxiliary)`.
+        jitted: compile both.
+
+    Returns:
+        `fwd(*args) -> (value, residuals)`, with the auxiliary part third if `has_aux`, and
+        `bwd(residuals, cotangent)`, which gives the cotangent of the argument, or a tuple if
+        `argnums` is a sequence.
+
+    Example:
+        >>> fwd, bwd = ff.fwd_and_bwd(lambda x, y: x * y, argnums=(0, 1))
+        >>> value, residuals = fwd(2.0, 3.0)
+        >>> bwd(residuals, 1.0)
+        (Array(3., dtype=float32), Array(2., dtype=float32))
+    """
+
+    def fwd(*args: Any, **kwargs: Any) -> Any:
+        chosen, partial = select_arguments("fwd_and_bwd", fun, args, argnums)
+        return vjp(lambda *xs: partial(*xs, **kwargs), *chosen, has_aux=has_aux)
+
+    def bwd(residuals: Any, cotangent: Any) -> Any:
+        cts = residuals(cotangent)
+        return cts[0] if isinstance(argnums, int) else cts
+
+    return (jit(fwd), jit(bwd)) if jitted else (fwd, bwd)

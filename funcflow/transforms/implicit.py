@@ -204,7 +204,7 @@ def _solve_abstract(*avals: ShapedArray, solve: ClosedJaxpr, **_: Any) -> list[S
 
 
 def _solve_impl(xp: Any, *buffers: Any, solve: ClosedJaxpr, counts: Any, **_: Any) -> list[Any]:
-    _, solve_consts, _, b = _parts(buffers, counts)
+    solve_consts, b = _parts(buffers, counts)[1::2]
     return eval_buffers(solve, [*solve_consts, *b])
 
 

@@ -1,11 +1,11 @@
-"""Looking at functions without running them: `make_jaxpr`, `eval_shape`, `named_call`."""
+"""Looking at functions without running them: `make_jaxpr`, `eval_shape`, `typeof`."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 from funcflow.core.array import aval_of
-from funcflow.core.aval import ShapeDtypeStruct
+from funcflow.core.aval import ShapedArray, ShapeDtypeStruct
 from funcflow.core.flatten import FlatFunction, name_of
 from funcflow.core.pytree import tree_flatten
 from funcflow.core.staging import stage_out
@@ -25,10 +25,10 @@ def make_jaxpr(
         return_shape: also return the result's tree of `ShapeDtypeStruct`.
 
     Example:
-        >>> ff.make_jaxpr(lambda x: fnp.sin(x) * 2)(1.0)
-        { lambda ; a:f32[]. let
-            b:f32[] = sin a
-            c:f32[] = mul b 2.0:f32[]
+        >>> ff.make_jaxpr(lambda x: fnp.sin(x) * 2)(fnp.ones(3))
+        { lambda ; a:f32[3]. let
+            b:f32[3] = sin a
+            c:f32[3] = mul b 2.0:f32[]
           in (c,) }
     """
     places = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
@@ -53,6 +53,16 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     closed = stage_out(flat, [aval_of(x) for x in leaves])
     structs = [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in closed.out_avals]
     return flat.out_tree.unflatten(structs)
+
+
+def typeof(x: Any) -> ShapedArray:
+    """The abstract value of an array or number: shape, dtype, weak flag.
+
+    Example:
+        >>> ff.typeof(fnp.ones((2, 3)))
+        ShapedArray(f32[2,3])
+    """
+    return aval_of(x)
 
 
 def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[..., Any]:

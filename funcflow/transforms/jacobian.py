@@ -9,8 +9,14 @@ import numpy as np
 from funcflow.core import dtypes
 from funcflow.core.array import aval_of
 from funcflow.core.errors import NotDifferentiableError
-from funcflow.core.flatten import name_of
-from funcflow.core.pytree import keystr, tree_flatten, tree_flatten_with_path, tree_map
+from funcflow.core.flatten import check_function, name_of
+from funcflow.core.pytree import (
+    keystr,
+    tree_flatten,
+    tree_flatten_with_path,
+    tree_map,
+    tree_unflatten,
+)
 from funcflow.lax.shape import reshape
 from funcflow.lax.slicing import slice_in_dim
 from funcflow.transforms.grad import select_arguments
@@ -47,6 +53,7 @@ def jacfwd(
         Array([[1., 0.],
                [0., 1.]], dtype=float32)
     """
+    check_function("jacfwd", fun)
 
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
@@ -56,7 +63,7 @@ def jacfwd(
 
         def push(*tangents: Any) -> Any:
             function = lambda *xs: partial(*xs, **kwargs)  # noqa: E731
-            return jvp(function, chosen, in_tree.unflatten(tangents), has_aux)[1:]
+            return jvp(function, chosen, tree_unflatten(in_tree, tangents), has_aux)[1:]
 
         columns, *aux = vmap(push, out_axes=(-1, None) if has_aux else (-1,))(*_basis(leaves))
         result = tree_map(lambda y: _split(y, leaves, in_tree, argnums), columns)
@@ -80,6 +87,7 @@ def jacrev(
         >>> ff.jacrev(lambda x: fnp.dot(x, x))(fnp.ones(2))
         Array([2., 2.], dtype=float32)
     """
+    check_function("jacrev", fun)
 
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
@@ -115,7 +123,7 @@ def hessian(
 
     Example:
         >>> ff.hessian(lambda x: x**3)(2.0)
-        Array(12., dtype=float32, weak_type=True)
+        Array(12., dtype=float32)
     """
     return jacfwd(
         jacrev(fun, argnums, has_aux=has_aux, holomorphic=holomorphic),

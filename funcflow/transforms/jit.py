@@ -18,9 +18,8 @@ from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.axes import axes_key
 from funcflow.core.backend import Executable
 from funcflow.core.config import config
-from funcflow.core.errors import ArgumentError
+from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments, name_of
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import PyTreeDef, tree_flatten
@@ -261,8 +260,7 @@ def jit(
     """
     if fun is None:
         return lambda f: jit(f, static_argnums=static_argnums, static_argnames=static_argnames)
-    if not callable(fun):
-        raise ArgumentError(f"jit: expected a function, got {fun!r}")
+    check_function("jit", fun)
     return JitFunction(fun, listed(static_argnums), listed(static_argnames))
 
 
@@ -290,7 +288,7 @@ def ensure_compile_time_eval() -> Generator[None]:
         ...         n = int(fnp.sum(fnp.arange(4)))  # inside jit, but no traced value
         ...     return x * n
         >>> f(2.0)
-        Array(12., dtype=float32)
+        Array(12., dtype=float32, weak_type=True)
     """
     with set_trace(EVAL):
         yield

@@ -11,7 +11,7 @@ from funcflow.core.array import Array, as_array, aval_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import DtypeError, ShapeError, TreeStructureError
 from funcflow.core.evaluate import eval_closed
-from funcflow.core.flatten import FlatFunction, flatten_arguments
+from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import keystr, structure_difference, tree_flatten, tree_flatten_with_path
@@ -28,7 +28,7 @@ class JVPTracer(Tracer):
     __slots__ = ("primal", "tangent")
 
     def __init__(self, trace: "JVPTrace", primal: Any, tangent: Any) -> None:
-        self._trace = trace
+        self.owner = trace
         self.primal = primal
         self.tangent = tangent
 
@@ -49,7 +49,7 @@ class JVPTrace(Trace):
 
     def split(self, x: Any) -> tuple[Any, Any]:
         """Primal and tangent; the tangent of what does not depend on the input is `Zero`."""
-        if isinstance(x, JVPTracer) and x._trace is self:
+        if isinstance(x, JVPTracer) and x.owner is self:
             return x.primal, x.tangent
         return x, Zero(aval_of(x))
 
@@ -71,7 +71,7 @@ class JVPTrace(Trace):
 
     def follows(self, args: Sequence[Any]) -> bool:
         """Whether any of the arguments has a tangent here."""
-        return any(isinstance(x, JVPTracer) and x._trace is self for x in args)
+        return any(isinstance(x, JVPTracer) and x.owner is self for x in args)
 
     def process_custom_jvp(self, rule: Any, args: Sequence[Any]) -> list[Any]:
         if not self.follows(args):
@@ -163,8 +163,8 @@ def jvp(
     Args:
         fun: a function of pytrees of arrays.
         primals: the arguments, as a tuple or list.
-        tangents: of the structure, shapes and dtypes of `primals`; for integer and boolean
-            arguments the tangent has dtype `float0`, or is an array of zeros of dtype float0.
+        tangents: of the structure, shapes and dtypes of `primals`; the tangents of integer and
+            boolean arguments are NumPy arrays of dtype `ff.float0`.
         has_aux: `fun` returns a pair, and only the first part is differentiated.
 
     Returns:
@@ -175,8 +175,9 @@ def jvp(
 
     Example:
         >>> ff.jvp(fnp.sin, (0.0,), (2.0,))
-        (Array(0., dtype=float32, weak_type=True), Array(2., dtype=float32, weak_type=True))
+        (Array(0., dtype=float32, weak_type=True), Array(2., dtype=float32))
     """
+    check_function("jvp", fun)
     for what, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, tuple | list):
             raise TreeStructureError(
@@ -210,15 +211,21 @@ def check_tangents(function: str, primals: Any, tangents: Any) -> list[Any]:
         p, t = tangent_aval(aval_of(primal)), aval_of_tangent(tangent)
         if p.shape != t.shape:
             raise ShapeError(
-                f"{function}: the tangent of argument {keystr(path)} has shape {t.shape}, "
+                f"{function}: the argument tangents{keystr(path)} has shape {t.shape}, "
                 f"the primal {p.shape}",
                 mend="a tangent has its primal's shape",
             )
-        if p.dtype == dtypes.float0:
+        if p.dtype == dtypes.float0 == t.dtype:
             checked.append(Zero(aval_of(primal)))
+        elif p.dtype == dtypes.float0:
+            raise DtypeError(
+                f"{function}: the tangent of argument {keystr(path)} has dtype {t.dtype.name}, but "
+                f"the primal is {aval_of(primal)}, whose tangent has dtype float0",
+                mend="pass np.zeros(shape, ff.float0), or close over the argument",
+            )
         elif t.dtype != p.dtype and not t.weak_type:
             raise DtypeError(
-                f"{function}: the tangent of argument {keystr(path)} has dtype {t.dtype.name}, "
+                f"{function}: the argument tangents{keystr(path)} has dtype {t.dtype.name}, "
                 f"the primal needs {p.dtype.name}",
                 mend=f"convert it with .astype('{p.dtype.name}')",
             )
@@ -251,6 +258,6 @@ def strip_aux(aux: Any) -> Any:
 
 
 def _finished(x: Any) -> Any:
-    while isinstance(x, JVPTracer) and not x._trace.alive:
+    while isinstance(x, JVPTracer) and not x.owner.alive:
         x = x.primal
     return x

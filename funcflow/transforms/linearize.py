@@ -13,7 +13,7 @@ from funcflow.core.array import as_array, aval_of
 from funcflow.core.aval import ShapedArray, UndefinedPrimal, Zero
 from funcflow.core.errors import NotDifferentiableError
 from funcflow.core.evaluate import eval_jaxpr
-from funcflow.core.flatten import FlatFunction, flatten_arguments
+from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments
 from funcflow.core.jaxpr import Jaxpr
 from funcflow.core.pytree import Partial, PyTreeDef
 from funcflow.core.rewrite import dce
@@ -71,7 +71,7 @@ def linearize_flat(function: Callable[..., Sequence[Any]], primals: Sequence[Any
         with set_trace(trace):
             outs, out_tangents = jvp_flat(function, primals, tangents)
         for out in outs:
-            if isinstance(out, StagedTracer) and out._trace is trace:
+            if isinstance(out, StagedTracer) and out.owner is trace:
                 raise NotDifferentiableError(
                     "a custom derivative rule computes the function's value from its tangent",
                     mend="compute the primal output of the rule from the primals alone",
@@ -111,6 +111,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
         >>> f_jvp(2.0)
         Array(2., dtype=float32)
     """
+    check_function("linearize", fun)
     leaves, in_tree = flatten_arguments("linearize", primals, {})
     flat = FlatFunction(fun, in_tree, has_aux)
     linear = linearize_flat(flat, leaves)
@@ -156,6 +157,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         >>> f_vjp(1.0)
         (Array(3., dtype=float32), Array(2., dtype=float32))
     """
+    check_function("vjp", fun)
     leaves, in_tree = flatten_arguments("vjp", primals, {})
     flat = FlatFunction(fun, in_tree, has_aux)
     linear = linearize_flat(flat, leaves)

@@ -4,7 +4,6 @@ On the CPU the devices are logical: each shard runs in a thread over shared memo
 meet at a barrier (`_Exchange`). The primitive's mapped arguments carry the device axis in front.
 """
 
-import os
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -15,9 +14,8 @@ from typing import Any
 from funcflow.core.array import as_array, aval_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.axes import Axis, axes_in_scope, bind_axis
-from funcflow.core.config import config
 from funcflow.core.errors import ArgumentError
-from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
+from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments, name_of
 from funcflow.core.jaxpr import ClosedJaxpr, Effects, axis_effect
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import flatten_axes
@@ -26,34 +24,12 @@ from funcflow.core.rules import define
 from funcflow.core.staging import stage_out
 from funcflow.lax.shape import moveaxis, reduce_sum
 from funcflow.lax.slicing import index_in_dim
+from funcflow.transforms.devices import device_count
 from funcflow.transforms.executables import compiled
+from funcflow.transforms.static_arguments import StaticArguments, listed
 from funcflow.transforms.vmap import checked_dim, mapped_size, place_axis
 
 pmap_p = Primitive("pmap", multiple_results=True)
-
-
-class Device:
-    """A device that programs run on; on the CPU a logical one."""
-
-    def __init__(self, id: int, platform: str = "cpu") -> None:
-        self.id = id
-        self.platform = platform
-        self.device_kind = platform
-        self.process_index = 0
-
-    def __repr__(self) -> str:
-        return f"{self.platform.capitalize()}Device(id={self.id})"
-
-
-def devices(backend: str | None = None) -> list[Device]:
-    """The devices: as many logical CPU devices as the setting `num_cpu_devices` says, or cores."""
-    count = config.num_cpu_devices or os.cpu_count() or 1
-    return [Device(i) for i in range(count)]
-
-
-def device_count(backend: str | None = None) -> int:
-    """The number of devices."""
-    return len(devices(backend))
 
 
 class _Exchange:
@@ -272,12 +248,15 @@ def pmap(
     *,
     in_axes: Any = 0,
     out_axes: Any = 0,
+    static_broadcasted_argnums: int | Sequence[int] = (),
     axis_size: int | None = None,
+    donate_argnums: int | Sequence[int] = (),
 ) -> Callable[..., Any]:
     """Run `fun` once per index of a mapped axis, each on a device of its own.
 
     Arguments and result as for `vmap`. The axis may not be longer than there are devices; the
-    number of logical CPU devices is a setting (`ff.config(num_cpu_devices=n)`).
+    number of logical CPU devices is a setting (`ff.config(num_cpu_devices=n)`). Arguments at
+    `static_broadcasted_argnums` are Python values; `donate_argnums` is accepted for compatibility.
 
     Raises:
         ArgumentError: there are fewer devices than the axis is long.
@@ -287,13 +266,18 @@ def pmap(
         ...     ff.pmap(lambda x: x / ff.lax.psum(x, "i"), axis_name="i")(fnp.array([1.0, 3.0]))
         Array([0.25, 0.75], dtype=float32)
     """
+    check_function("pmap", fun)
     name = f"pmap of {name_of(fun)}"
     axis = _Anonymous() if axis_name is None else axis_name
+    static = StaticArguments(name, fun, listed(static_broadcasted_argnums), ())
 
     @wraps(fun)
     def mapped_fun(*args: Any, **kwargs: Any) -> Any:
+        axes = in_axes
+        if isinstance(axes, tuple | list):
+            axes = tuple(a for i, a in enumerate(axes) if i not in static.nums)
+        bound, args, kwargs, _ = static.bind(fun, args, kwargs)
         leaves, in_tree = flatten_arguments(name, args, kwargs)
-        axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
         dims = flatten_axes(f"{name}: in_axes", in_tree, (axes, 0))
         dims = [checked_dim(name, in_tree, leaves, i, d) for i, d in enumerate(dims)]
         size = mapped_size(name, in_tree, leaves, dims, axis_size)
@@ -307,7 +291,7 @@ def pmap(
             aval_of(x) if d is None else aval_of(x).update(shape=aval_of(x).shape[1:])
             for x, d in zip(fronted, dims, strict=True)
         ]
-        flat = FlatFunction(fun, in_tree)
+        flat = FlatFunction(bound, in_tree)
         with bind_axis(axis, Axis(size)):
             closed = stage_out(flat, avals)
         mapped = [d is not None for d in dims]

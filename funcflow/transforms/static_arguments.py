@@ -53,6 +53,8 @@ class StaticArguments:
                 )
         by_place = [positional[i] for i in self.nums if -count <= i < count]
         by_name = [positional.index(k) for k in self.names if k in positional]
+        if inspect.Parameter.VAR_POSITIONAL not in kinds:
+            self.nums = tuple(i % count for i in self.nums)
         self.nums = tuple(dict.fromkeys((*self.nums, *by_name)))
         self.names = tuple(dict.fromkeys((*self.names, *by_place)))
 

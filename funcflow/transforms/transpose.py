@@ -14,7 +14,14 @@ from funcflow.core.errors import (
 )
 from funcflow.core.flatten import FlatFunction
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
-from funcflow.core.pytree import PyTreeDef, structure_difference, tree_flatten
+from funcflow.core.pytree import (
+    PyTreeDef,
+    keystr,
+    structure_difference,
+    tree_flatten,
+    tree_flatten_with_path,
+    tree_unflatten,
+)
 from funcflow.core.rules import Absent
 from funcflow.core.source import at_source, set_source
 from funcflow.core.staging import stage_out
@@ -139,10 +146,8 @@ def _transpose_equation(
     ct = full if eqn.primitive.multiple_results else full[0]
     try:
         results = rule(TRANSPOSE, ct, *ins, **eqn.params)
-    except LeafTypeError:
-        if sum(map(is_undefined, ins)) < 2:
-            raise
-        raise not_linear(eqn, "jointly linear in its arguments") from None
+    except LeafTypeError as error:  # the rule needs the value of a linear input
+        raise not_linear(eqn, "jointly linear in these arguments") from error
     for v, result in zip(eqn.invars, results, strict=True):
         _accumulate(accumulated, linear, v, result)
 
@@ -181,7 +186,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     def transposed(cotangent: Any) -> tuple[Any, ...]:
         cts = check_cotangents("linear_transpose", flat.out_tree, closed.out_avals, cotangent)
         results = [instantiate(ct) for ct in backward(closed.jaxpr, closed.consts, args, cts)]
-        return in_tree.unflatten(results)[0]
+        return tree_unflatten(in_tree, results)[0]
 
     return transposed
 
@@ -199,14 +204,15 @@ def check_cotangents(
             mend="pass one cotangent per leaf of the output",
         )
     checked: list[Any] = []
-    for i, (ct, aval) in enumerate(zip(cts, out_avals, strict=True)):
+    paths = [keystr(path) for path, _ in tree_flatten_with_path(cotangent)[0]]
+    for path, ct, aval in zip(paths, cts, out_avals, strict=True):
         if not dtypes.is_inexact(aval.dtype):
             checked.append(Zero(aval))
             continue
         found = aval_of(ct)
         if found.shape != aval.shape or (found.dtype != aval.dtype and not found.weak_type):
             raise ShapeError(
-                f"{function}: cotangent {i} is {found}, the output is {aval}",
+                f"{function}: the argument cotangent{path} is {found}, the output is {aval}",
                 mend="a cotangent has its output's shape and dtype",
             )
         checked.append(convert_element_type(ct, aval.dtype))

@@ -6,8 +6,14 @@ from typing import Any
 
 from funcflow.core.array import Array, as_array, aval_of
 from funcflow.core.errors import ArgumentError, AxisError, ShapeError
-from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
-from funcflow.core.pytree import flatten_axes, keystr, tree_flatten_with_path
+from funcflow.core.flatten import (
+    FlatFunction,
+    argument_names,
+    check_function,
+    flatten_arguments,
+    name_of,
+)
+from funcflow.core.pytree import flatten_axes
 from funcflow.lax.shape import broadcast, moveaxis
 from funcflow.transforms.batching import batch_flat
 from funcflow.transforms.chunk import batch_in_chunks
@@ -50,6 +56,7 @@ def vmap(
         >>> ff.vmap(fnp.dot, in_axes=(0, None))(fnp.ones((3, 2)), fnp.ones(2)).shape
         (3,)
     """
+    check_function("vmap", fun)
     name = f"vmap of {name_of(fun)}"
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
@@ -93,11 +100,6 @@ def _check_chunk(name: str, chunk: int, axis_name: Hashable) -> None:
         )
 
 
-def _path(in_tree: Any, leaves: Sequence[Any], i: int) -> str:
-    (group, *path), _ = tree_flatten_with_path(in_tree.unflatten(range(len(leaves))))[0][i]
-    return ("args" if group.idx == 0 else "kwargs") + keystr(tuple(path))
-
-
 def checked_dim(
     name: str, in_tree: Any, leaves: Sequence[Any], i: int, dim: int | None
 ) -> int | None:
@@ -105,9 +107,15 @@ def checked_dim(
     if dim is None:
         return None
     ndim = aval_of(leaves[i]).ndim
+    if not isinstance(dim, int):
+        raise ArgumentError(
+            f"{name}: in_axes has {dim!r} of type {type(dim).__name__} for "
+            f"{argument_names(in_tree)[i]}, which is no axis",
+            mend="use integers and None",
+        )
     if not -ndim <= dim < ndim:
         raise AxisError(
-            f"{name}: in_axes asks for axis {dim} of {_path(in_tree, leaves, i)}, "
+            f"{name}: in_axes asks for axis {dim} of {argument_names(in_tree)[i]}, "
             f"which is {aval_of(leaves[i])}",
             mend="choose an axis that is there, or None to leave the argument unmapped",
         )
@@ -135,7 +143,7 @@ def mapped_size(
         )
     if len(found) > 1:
         listed = ", ".join(
-            f"{_path(in_tree, leaves, i)} has {size} along axis {dims[i]}"
+            f"{argument_names(in_tree)[i]} has {size} along axis {dims[i]}"
             for i, size in sizes.items()
         )
         raise ShapeError(

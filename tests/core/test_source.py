@@ -1,7 +1,9 @@
 """Which line of the user's program an operation is attributed to."""
 
 import inspect
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,6 +69,14 @@ def test_text():
     assert place.text() == "place = here()"
     assert str(place) == f"{__file__}:{place.line} (test_text)"
     assert Source("no such file", 1, "f").text() == ""
+
+
+def test_cells_of_notebooks_have_their_names(monkeypatch):
+    names = {"/tmp/ipykernel_1/2.py": ("Cell", "In[3]")}
+    shell = SimpleNamespace(compile=SimpleNamespace(format_code_name=names.get))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert str(Source("/tmp/ipykernel_1/2.py", 4, "loss")) == "In[3]:4 (loss)"
+    assert str(Source("model.py", 4, "loss")) == "model.py:4 (loss)"
 
 
 def test_code_from_strings_has_a_place():

@@ -36,8 +36,14 @@ def test_the_message_shows_the_path_and_both_carries(loop):
         loop(widened, init)
     message = str(caught.value)
     assert "['b'][1] goes in as f32[] and comes out as f64[]" in message
-    assert "given:    {'a': ShapedArray(f32[]), 'b': [ShapedArray(i32[]), ShapedArray(f32[])]}" in message
-    assert "returned: {'a': ShapedArray(f32[]), 'b': [ShapedArray(i32[]), ShapedArray(f64[])]}" in message
+    assert (
+        "given:    {'a': ShapedArray(f32[]), 'b': [ShapedArray(i32[]), ShapedArray(f32[])]}"
+        in message
+    )
+    assert (
+        "returned: {'a': ShapedArray(f32[]), 'b': [ShapedArray(i32[]), ShapedArray(f64[])]}"
+        in message
+    )
     assert "mend:" in message and "test_carry.py" in message
 
 
@@ -65,7 +71,7 @@ def test_weak_types_give_way_step_by_step(loop):
     """`c` becomes strong because `b` does, which does because `a` does."""
 
     def body(carry):
-        a, b, c = carry
+        a, b, _ = carry
         return F(1), a, b
 
     assert [x.weak_type for x in loop(body, (1.0, 2.0, 3.0))] == [False] * 3

@@ -18,7 +18,9 @@ YES, NO = np.bool_(True), np.bool_(False)
 # --- meaning ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pred", [True, False, YES, NO, 1, 0, 2.5, 0.0, np.int8(-1), np.float64(0), float("nan")])
+@pytest.mark.parametrize(
+    "pred", [True, False, YES, NO, 1, 0, 2.5, 0.0, np.int8(-1), np.float64(0), float("nan")]
+)
 def test_cond_takes_the_branch_that_python_takes(pred):
     def f(pred):
         return lax.cond(pred, lambda x, y: lax.mul(x, y), lambda x, y: lax.sub(x, y), C, W)
@@ -48,7 +50,9 @@ def test_no_operands_and_trees():
     assert out["a"][1] is None and out["b"] == []
 
 
-@pytest.mark.parametrize("index", [-5, -1, 0, 1, 2, 3, 100, np.int64(2**40), np.int64(-(2**40)), np.uint64(2**63)])
+@pytest.mark.parametrize(
+    "index", [-5, -1, 0, 1, 2, 3, 100, np.int64(2**40), np.int64(-(2**40)), np.uint64(2**63)]
+)
 def test_switch_clamps_its_index(index):
     branches = [lambda x: x, lax.neg, lambda x: lax.mul(x, x)]
     expected = [C, -C, C * C][min(max(int(index), 0), 2)]
@@ -104,11 +108,15 @@ def one_constant(pred, w, c):
 
 
 def different_residuals(pred, w, c):
-    return lax.cond(pred, lambda a: lax.tanh(lax.mul(lax.sin(a), w)), lambda a: lax.div(lax.exp(w), a), c)
+    return lax.cond(
+        pred, lambda a: lax.tanh(lax.mul(lax.sin(a), w)), lambda a: lax.div(lax.exp(w), a), c
+    )
 
 
 def nested(pred, w, c):
-    return lax.cond(pred, lambda c: plain(lax.gt(c, w), w, c), lambda c: plain(lax.lt(c, w), c, w), c)
+    return lax.cond(
+        pred, lambda c: plain(lax.gt(c, w), w, c), lambda c: plain(lax.lt(c, w), c, w), c
+    )
 
 
 def with_scan(pred, w, c):
@@ -138,7 +146,17 @@ def computed_predicate(pred, w, c):
 @pytest.mark.parametrize("pred", [YES, NO])
 @pytest.mark.parametrize(
     "f",
-    [plain, trees, one_constant, different_residuals, nested, with_scan, with_checkpoint, with_while, computed_predicate],
+    [
+        plain,
+        trees,
+        one_constant,
+        different_residuals,
+        nested,
+        with_scan,
+        with_checkpoint,
+        with_while,
+        computed_predicate,
+    ],
 )
 def test_laws_of_cond(f, pred):
     # lanes of w stay on one side of the threshold of `computed_predicate`
@@ -164,7 +182,9 @@ def test_laws_of_switch(index):
 def test_both_derivatives_agree_with_the_branch():
     for pred, derivative in ((YES, W * np.cos(W * C)), (NO, 2 * C)):
         np.testing.assert_allclose(ff.grad(plain, argnums=2)(pred, W, C), derivative, rtol=1e-6)
-        np.testing.assert_allclose(ff.jvp(lambda c: plain(pred, W, c), (C,), (F(1),))[1], derivative, rtol=1e-6)
+        np.testing.assert_allclose(
+            ff.jvp(lambda c, p=pred: plain(p, W, c), (C,), (F(1),))[1], derivative, rtol=1e-6
+        )
 
 
 def test_lanes_with_different_branches():
@@ -208,20 +228,56 @@ def test_branches_share_the_slots_of_their_residuals():
     "call, error, message",
     [
         (lambda: lax.cond(V, lambda: 1, lambda: 2), errors.ShapeError, "pred must be a scalar.*3"),
-        (lambda: lax.cond(1j, lambda: 1, lambda: 2), errors.DtypeError, "pred must be a boolean.*c64"),
+        (
+            lambda: lax.cond(1j, lambda: 1, lambda: 2),
+            errors.DtypeError,
+            "pred must be a boolean.*c64",
+        ),
         (lambda: lax.cond("a", lambda: 1, lambda: 2), errors.LeafTypeError, "neither an array"),
         (lambda: lax.cond(True, 1, lambda: 2), errors.ArgumentError, "branches must be functions"),
-        (lambda: lax.cond(True, lambda x: 1, lambda x: 2, "a"), errors.LeafTypeError, "cond: the argument"),
-        (lambda: lax.cond(True, lambda: "a", lambda: 2), errors.LeafTypeError, "the result of <lambda>"),
-        (lambda: lax.cond(True, lambda: 1, lambda: 2.0), errors.TreeStructureError, "differ in type.*i32.*f32"),
-        (lambda: lax.cond(True, lambda: V, lambda: C), errors.TreeStructureError, r"differ in type"),
-        (lambda: lax.cond(True, lambda: (1, 2), lambda: [1, 2]), errors.TreeStructureError, "structure"),
-        (lambda: lax.cond(True, lambda: {"a": 1}, lambda: {"b": 1}), errors.TreeStructureError, "structure"),
+        (
+            lambda: lax.cond(True, lambda x: 1, lambda x: 2, "a"),
+            errors.LeafTypeError,
+            "cond: the argument",
+        ),
+        (
+            lambda: lax.cond(True, lambda: "a", lambda: 2),
+            errors.LeafTypeError,
+            "the result of <lambda>",
+        ),
+        (
+            lambda: lax.cond(True, lambda: 1, lambda: 2.0),
+            errors.TreeStructureError,
+            "false_fun and true_fun differ in type: f32.* and i32",
+        ),
+        (
+            lambda: lax.cond(True, lambda: V, lambda: C),
+            errors.TreeStructureError,
+            r"differ in type",
+        ),
+        (
+            lambda: lax.cond(True, lambda: (1, 2), lambda: [1, 2]),
+            errors.TreeStructureError,
+            "structure",
+        ),
+        (
+            lambda: lax.cond(True, lambda: {"a": 1}, lambda: {"b": 1}),
+            errors.TreeStructureError,
+            "structure",
+        ),
         (lambda: lax.switch(1, []), errors.ArgumentError, "no branches"),
         (lambda: lax.switch(1, [1, lambda: 2]), errors.ArgumentError, "must be functions"),
-        (lambda: lax.switch(1.0, [lambda: 1, lambda: 2]), errors.DtypeError, "must be an integer.*f32"),
+        (
+            lambda: lax.switch(1.0, [lambda: 1, lambda: 2]),
+            errors.DtypeError,
+            "must be an integer.*f32",
+        ),
         (lambda: lax.switch(V, [lambda: 1, lambda: 2]), errors.ShapeError, "must be a scalar"),
-        (lambda: lax.switch(0, [lambda: 1, lambda: 2, lambda: 3.0]), errors.TreeStructureError, "differ in type"),
+        (
+            lambda: lax.switch(0, [lambda: 1, lambda: 2, lambda: 3.0]),
+            errors.TreeStructureError,
+            "differ in type",
+        ),
     ],
 )
 def test_errors(call, error, message):

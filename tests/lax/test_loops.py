@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as hst
 
 import funcflow as ff
+import funcflow.numpy as fnp
 from funcflow import errors, lax
 from funcflow.testing import check_grads, check_laws
 
@@ -21,7 +22,9 @@ V = np.array([0.3, 0.6, 0.9], F)
 
 
 def horner(lower, upper, w, c):
-    return lax.fori_loop(lower, upper, lambda i, c: lax.add(lax.mul(w, c), lax.convert_element_type(i, c.dtype)), c)
+    return lax.fori_loop(
+        lower, upper, lambda i, c: lax.add(lax.mul(w, c), lax.convert_element_type(i, c.dtype)), c
+    )
 
 
 @pytest.mark.parametrize("bounds", [(0, 5), (2, 5), (-3, 2), (3, 3), (5, 0), (-1, -4)])
@@ -35,7 +38,10 @@ def test_fori_loop_is_the_python_loop(bounds):
     np.testing.assert_allclose(ff.jit(known)(w, c), expected)
     traced = [np.int32(b) for b in bounds]
     np.testing.assert_allclose(ff.jit(horner)(*traced, w, c), expected)
-    gradients = [ff.grad(f, argnums=n)(*a) for f, n, a in ((known, 0, (w, c)), (ff.jit(horner), 2, (*traced, w, c)))]
+    gradients = [
+        ff.grad(f, argnums=n)(*a)
+        for f, n, a in ((known, 0, (w, c)), (ff.jit(horner), 2, (*traced, w, c)))
+    ]
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-6)
 
 
@@ -56,7 +62,9 @@ def test_second_order_with_traced_bounds():
     f = ff.jit(lambda w, v: lax.fori_loop(0, n, lambda i, v: lax.sin(lax.mul(w, v)), v))
     check_grads(f, [W, V], 2)
     lanes = ff.vmap(lambda n, v: lax.fori_loop(0, n, lambda i, v: lax.mul(v, v), v))
-    np.testing.assert_allclose(lanes(np.array([0, 1, 2]), V), [V[0], V[1] ** 2, V[2] ** 4], rtol=1e-6)
+    np.testing.assert_allclose(
+        lanes(np.array([0, 1, 2]), V), [V[0], V[1] ** 2, V[2] ** 4], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint32"])
@@ -74,8 +82,19 @@ def test_the_index_has_the_dtype_of_the_bounds(dtype):
     assert seen == [{np.dtype(dtype)}]
 
 
+def test_the_index_is_weak_if_the_bounds_are():
+    c = np.int8(0)
+    add = lambda i, c: fnp.add(c, i)  # noqa: E731
+    assert lax.fori_loop(0, 3, lambda i, c: i, 0).weak_type
+    for f in (lambda n: lax.fori_loop(0, 3, add, c), lambda n: lax.fori_loop(0, n, add, c)):
+        out = ff.jit(f)(3)
+        assert out.dtype == np.int8 and out.item() == 3
+
+
 def test_fori_loop_over_a_tree():
-    out = lax.fori_loop(0, 3, lambda i, t: {"a": lax.add(t["a"], i), "b": t["b"]}, {"a": 0, "b": None}, unroll=True)
+    out = lax.fori_loop(
+        0, 3, lambda i, t: {"a": lax.add(t["a"], i), "b": t["b"]}, {"a": 0, "b": None}, unroll=True
+    )
     assert out["a"].item() == 3 and out["b"] is None
 
 
@@ -150,7 +169,9 @@ def test_associative_scan_of_other_dtypes(dtype):
     got = lax.associative_scan(fn, x)
     assert got.dtype == dtype
     python = operator.or_ if dtype == "bool" else operator.add
-    np.testing.assert_array_equal(got, np.array([functools.reduce(python, x[: i + 1]) for i in range(5)]))
+    np.testing.assert_array_equal(
+        got, np.array([functools.reduce(python, x[: i + 1]) for i in range(5)])
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 4, 5])
@@ -172,19 +193,51 @@ def test_associative_scan_traces_a_logarithmic_number_of_calls():
 @pytest.mark.parametrize(
     "call, error, message",
     [
-        (lambda: lax.fori_loop(0.0, 3, lambda i, c: c, 0), errors.DtypeError, "fori_loop: lower must be an integer"),
-        (lambda: lax.fori_loop(0, V, lambda i, c: c, 0), errors.DtypeError, "fori_loop: upper must be an integer"),
-        (lambda: lax.fori_loop(0, "3", lambda i, c: c, 0), errors.LeafTypeError, "neither an array"),
+        (
+            lambda: lax.fori_loop(0.0, 3, lambda i, c: c, 0),
+            errors.DtypeError,
+            "fori_loop: lower must be an integer",
+        ),
+        (
+            lambda: lax.fori_loop(0, V, lambda i, c: c, 0),
+            errors.DtypeError,
+            "fori_loop: upper must be an integer",
+        ),
+        (
+            lambda: lax.fori_loop(0, "3", lambda i, c: c, 0),
+            errors.LeafTypeError,
+            "neither an array",
+        ),
         (lambda: lax.fori_loop(0, 3, 1, 0), errors.ArgumentError, "body_fun must be a function"),
-        (lambda: lax.fori_loop(0, 3, lambda i, c: (c, c), 0), errors.CarryTypeError, "fori_loop: <lambda>"),
+        (
+            lambda: lax.fori_loop(0, 3, lambda i, c: (c, c), 0),
+            errors.CarryTypeError,
+            "fori_loop: <lambda>",
+        ),
         (lambda: lax.map(1, V), errors.ArgumentError, "map: f must be a function"),
         (lambda: lax.map(lambda x: x, C), errors.ShapeError, "no leading axis"),
         (lambda: lax.associative_scan(1, V), errors.ArgumentError, "fn must be a function"),
-        (lambda: lax.associative_scan(lax.add, V, axis=1), errors.AxisError, "axis 1 is out of range"),
+        (
+            lambda: lax.associative_scan(lax.add, V, axis=1),
+            errors.AxisError,
+            "axis 1 is out of range",
+        ),
         (lambda: lax.associative_scan(lax.add, C), errors.AxisError, "axis 0 is out of range"),
-        (lambda: lax.associative_scan(affine, (V, V[1:])), errors.ShapeError, "extents along axis 0 differ"),
-        (lambda: lax.associative_scan(lambda a, b: (a, b), V), errors.TreeStructureError, "structure"),
-        (lambda: lax.associative_scan(lambda a, b: lax.expand_dims(a, (1,)), V), errors.ShapeError, "<lambda> must return the types"),
+        (
+            lambda: lax.associative_scan(affine, (V, V[1:])),
+            errors.ShapeError,
+            "extents along axis 0 differ",
+        ),
+        (
+            lambda: lax.associative_scan(lambda a, b: (a, b), V),
+            errors.TreeStructureError,
+            "elements of 1 arrays, it returned 2",
+        ),
+        (
+            lambda: lax.associative_scan(lambda a, b: lax.expand_dims(a, (1,)), V),
+            errors.ShapeError,
+            "<lambda> must return the types",
+        ),
     ],
 )
 def test_errors(call, error, message):

@@ -22,7 +22,9 @@ def unrolled(f, init, xs=None, length=None, reverse=False):
     for i in reversed(range(length)) if reverse else range(length):
         x = tree_map(lambda a, i=i: lax.dynamic_index_in_dim(a, i, 0, False), xs)
         carry, ys[i] = f(carry, x)
-    return carry, tree_map(lambda *rows: lax.concatenate([lax.expand_dims(r, (0,)) for r in rows], 0), *ys)
+    return carry, tree_map(
+        lambda *rows: lax.concatenate([lax.expand_dims(r, (0,)) for r in rows], 0), *ys
+    )
 
 
 def assert_trees_close(got, expected, tolerance=1e-5):
@@ -43,7 +45,9 @@ def rnn(loop, w, c, xs):
 
 
 def backwards(loop, w, c, xs):
-    return loop(lambda c, x: (lax.sin(lax.add(lax.mul(w, c), x)), lax.mul(c, x)), c, xs, reverse=True)
+    return loop(
+        lambda c, x: (lax.sin(lax.add(lax.mul(w, c), x)), lax.mul(c, x)), c, xs, reverse=True
+    )
 
 
 def counting(loop, c, xs):
@@ -160,7 +164,10 @@ def with_custom_vjp(loop, w, c, xs):
     def product(x, y):
         return lax.mul(x, y)
 
-    product.defvjp(lambda x, y: (product(x, y), (x, y)), lambda res, ct: (lax.mul(ct, res[1]), lax.mul(ct, res[0])))
+    product.defvjp(
+        lambda x, y: (product(x, y), (x, y)),
+        lambda res, ct: (lax.mul(ct, res[1]), lax.mul(ct, res[0])),
+    )
     return loop(lambda c, x: (product(lax.sin(c), lax.mul(w, x)), product(c, c)), c, xs)
 
 
@@ -176,7 +183,11 @@ BODIES = {
     "constant_parts": (constant_parts, WX),
     "vectors": (
         vectors,
-        [np.array([[0.5, -0.3], [0.2, 0.4]], F), np.array([0.1, 0.2], F), np.arange(6, dtype=F).reshape(3, 2) / 8],
+        [
+            np.array([[0.5, -0.3], [0.2, 0.4]], F),
+            np.array([0.1, 0.2], F),
+            np.arange(6, dtype=F).reshape(3, 2) / 8,
+        ],
     ),
     "nested": (nested, WX),
     "with_cond": (with_cond, WX),
@@ -185,7 +196,10 @@ BODIES = {
     "with_jit": (with_jit, WX),
     "with_custom_jvp": (with_custom_jvp, WX),
     "one_step": (rnn, [W, C, XS[:1]]),
-    "complex": (rnn, [np.complex64(0.5 + 0.2j), np.complex64(0.3 - 0.4j), (XS + 0.1j * XS).astype("complex64")]),
+    "complex": (
+        rnn,
+        [np.complex64(0.5 + 0.2j), np.complex64(0.3 - 0.4j), (XS + 0.1j * XS).astype("complex64")],
+    ),
     "double": (rnn, [np.float64(0.5), np.float64(0.3), XS.astype("float64")]),
 }
 
@@ -236,7 +250,9 @@ def test_inside_other_control_flow(where):
             i, c = state
             return lax.add(i, 1), rnn(lax.scan, w, c, xs)[0]
 
-        return lax.while_loop(lambda s: lax.lt(s[0], 3), body, (lax.convert_element_type(p, np.int32), c))[1]
+        return lax.while_loop(
+            lambda s: lax.lt(s[0], 3), body, (lax.convert_element_type(p, np.int32), c)
+        )[1]
 
     for p in (np.bool_(True), np.bool_(False)):
         check_laws({"cond": in_cond, "while": in_while}[where], [p, *WX])
@@ -286,7 +302,9 @@ def test_length_alone_and_with_inputs():
 
 
 def test_rows_that_are_empty():
-    carry, ys = lax.scan(lambda c, x: (lax.add(c, lax.reduce_sum(x, (0,))), x), C, np.zeros((3, 0), F))
+    carry, ys = lax.scan(
+        lambda c, x: (lax.add(c, lax.reduce_sum(x, (0,))), x), C, np.zeros((3, 0), F)
+    )
     assert carry.item() == C and ys.shape == (3, 0)
 
 
@@ -300,7 +318,9 @@ def test_keyword_arguments_and_unroll():
 
 def test_a_weak_initial_carry_takes_the_type_of_the_body():
     carry, _ = lax.scan(
-        lambda c, x: (lax.add(lax.convert_element_type(c, np.float64), x), None), 0.0, XS.astype("float64")
+        lambda c, x: (lax.add(lax.convert_element_type(c, np.float64), x), None),
+        0.0,
+        XS.astype("float64"),
     )
     assert carry.dtype == np.float64 and not carry.weak_type
     carry, _ = lax.scan(lambda c, x: (lax.mul(c, 2), None), 1, None, length=3)
@@ -312,7 +332,11 @@ def test_a_weak_initial_carry_takes_the_type_of_the_body():
 
 def test_closes_over_tracers_of_outer_transforms():
     def f(a, b):
-        inner = ff.grad(lambda z: lax.scan(lambda c, x: (lax.sin(lax.mul(lax.mul(c, a), z)), None), x_of(b), XS)[0])
+        inner = ff.grad(
+            lambda z: lax.scan(
+                lambda c, x: (lax.sin(lax.mul(lax.mul(c, a), z)), None), x_of(b), XS
+            )[0]
+        )
         return inner(lax.mul(a, b))
 
     def x_of(b):
@@ -332,7 +356,7 @@ def test_a_numpy_array_that_changes_later_is_not_captured():
     table = np.array([1.0, 2.0], F)
     traced = ff.jit(lambda c: lax.scan(lambda c, x: (lax.add(c, x), None), c, table)[0])
     assert traced(F(0)).item() == 3
-    carry, ys = lax.scan(lambda c, x: (c, x), F(0), table)
+    _, ys = lax.scan(lambda c, x: (c, x), F(0), table)
     table[:] = 9
     np.testing.assert_array_equal(ys, [1, 2])
 
@@ -432,7 +456,11 @@ def test_prints_of_a_loop_without_known_results(capsys):
 def test_pure_callback_inside():
     def f(c, xs):
         out = ff.ShapeDtypeStruct((), F)
-        step = lambda c, x: (lax.add(c, ff.pure_callback(np.cbrt, out, x, vmap_method="expand_dims")), c)  # noqa: E731
+
+        def step(c, x):
+            root = ff.pure_callback(np.cbrt, out, x, vmap_method="expand_dims")
+            return lax.add(c, root), c
+
         return lax.scan(step, c, xs)
 
     check_laws(f, [C, XS], order=0)
@@ -447,7 +475,11 @@ def test_pure_callback_inside():
     [
         (lambda: lax.scan(1, 0, XS), errors.ArgumentError, "f must be a function"),
         (lambda: lax.scan(lambda c, x: c, 0, XS), errors.TreeStructureError, "must return a pair"),
-        (lambda: lax.scan(lambda c, x: (c, x), 0, None), errors.ArgumentError, "length is not given"),
+        (
+            lambda: lax.scan(lambda c, x: (c, x), 0, None),
+            errors.ArgumentError,
+            "length is not given",
+        ),
         (lambda: lax.scan(lambda c, x: (c, x), 0, XS, 3), errors.ShapeError, "length=3"),
         (lambda: lax.scan(lambda c, x: (c, x), 0, (XS, XS[1:])), errors.ShapeError, "leading axes"),
         (lambda: lax.scan(lambda c, x: (c, x), 0, C), errors.ShapeError, "no leading axis"),

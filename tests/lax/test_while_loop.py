@@ -15,7 +15,11 @@ V = np.array([0.3, 0.6, 0.9], F)
 
 def times(n, f, init):
     """`f` applied `n` times (an array) to a tree of arrays."""
-    state = lax.while_loop(lambda s: lax.gt(s[0], np.int32(0)), lambda s: (lax.sub(s[0], np.int32(1)), f(s[1])), (n, init))
+    state = lax.while_loop(
+        lambda s: lax.gt(s[0], np.int32(0)),
+        lambda s: (lax.sub(s[0], np.int32(1)), f(s[1])),
+        (n, init),
+    )
     return state[1]
 
 
@@ -64,7 +68,9 @@ def with_scan(loop, n, w, c):
 
 def with_cond(loop, n, w, c):
     def step(c):
-        return lax.cond(lax.gt(c, F(0.4)), lambda c: lax.mul(w, c), lambda c: lax.exp(lax.mul(c, w)), c)
+        return lax.cond(
+            lax.gt(c, F(0.4)), lambda c: lax.mul(w, c), lambda c: lax.exp(lax.mul(c, w)), c
+        )
 
     return loop(n, step, c)
 
@@ -136,13 +142,17 @@ def test_gradient_for_any_number_of_steps(steps):
         return loop(np.int32(steps), lambda c: lax.sin(lax.add(lax.mul(w, c), w)), c)
 
     got = ff.grad(lambda *xs: f(times, *xs), argnums=(0, 1))(np.float64(0.7), np.float64(0.5))
-    expected = ff.grad(lambda *xs: f(unrolled, *xs), argnums=(0, 1))(np.float64(0.7), np.float64(0.5))
+    expected = ff.grad(lambda *xs: f(unrolled, *xs), argnums=(0, 1))(
+        np.float64(0.7), np.float64(0.5)
+    )
     np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 5])
 def test_second_order(steps):
-    check_grads(lambda *xs: simple(times, np.int32(steps), *xs), [np.float64(0.7), np.float64(0.5)], 2)
+    check_grads(
+        lambda *xs: simple(times, np.int32(steps), *xs), [np.float64(0.7), np.float64(0.5)], 2
+    )
 
 
 def test_lanes_with_different_numbers_of_steps():
@@ -154,7 +164,10 @@ def test_lanes_with_different_numbers_of_steps():
     np.testing.assert_allclose(f(counts, w, cs), [np.asarray(x) for x in expected])
     check_grads(lambda w, cs: f(counts, w, cs), [w, cs], 2)
     got = ff.vmap(ff.grad(lambda n, c: simple(times, n, w, c), argnums=1))(counts, cs)
-    expected = [ff.grad(lambda c, n=n: simple(unrolled, n, w, c))(c) for n, c in zip(counts, cs, strict=True)]
+    expected = [
+        ff.grad(lambda c, n=n: simple(unrolled, n, w, c))(c)
+        for n, c in zip(counts, cs, strict=True)
+    ]
     np.testing.assert_allclose(got, [np.asarray(x) for x in expected])
 
 
@@ -199,7 +212,12 @@ def test_carries_of_all_kinds():
     def f(flag, i, c):
         def body(s):
             flag, i, c, none = s
-            return lax.bitwise_not(flag), lax.sub(i, np.int8(1)), lax.select_n(flag, c, lax.sin(c)), none
+            return (
+                lax.bitwise_not(flag),
+                lax.sub(i, np.int8(1)),
+                lax.select_n(flag, c, lax.sin(c)),
+                none,
+            )
 
         return lax.while_loop(lambda s: lax.gt(s[1], np.int8(0)), body, (flag, i, c, None))
 
@@ -231,14 +249,21 @@ def test_inside_other_loops_under_other_transforms():
 def test_a_loop_that_never_looks_at_its_carry():
     f = lambda x: lax.while_loop(lambda _: lax.lt(1, 0), lax.sin, x)  # noqa: E731
     assert ff.grad(f)(C).item() == 1
-    np.testing.assert_array_equal(ff.linear_transpose(lambda x: lax.while_loop(lambda _: lax.lt(1, 0), lambda x: x, x), C)(C)[0], C)
+    np.testing.assert_array_equal(
+        ff.linear_transpose(lambda x: lax.while_loop(lambda _: lax.lt(1, 0), lambda x: x, x), C)(C)[
+            0
+        ],
+        C,
+    )
 
 
 def test_linear_transpose_needs_a_known_end():
     def f(x):
         return lax.while_loop(lambda x: lax.lt(x, F(1)), lambda x: lax.add(x, x), x)
 
-    with pytest.raises(errors.NotDifferentiableError, match="number of steps depends on a linear input"):
+    with pytest.raises(
+        errors.NotDifferentiableError, match="number of steps depends on a linear input"
+    ):
         ff.linear_transpose(f, C)(C)
 
 
@@ -251,7 +276,13 @@ def test_prints_once_per_step_and_not_again_in_reverse(capsys):
 
         return lax.while_loop(lambda s: lax.lt(s[0], 4), body, (0, c))[1]
 
-    for transformed in (f, ff.jit(f), ff.grad(f), ff.jit(ff.grad(f)), lambda c: ff.linearize(f, c)[1](c)):
+    for transformed in (
+        f,
+        ff.jit(f),
+        ff.grad(f),
+        ff.jit(ff.grad(f)),
+        lambda c: ff.linearize(f, c)[1](c),
+    ):
         transformed(C)
         assert capsys.readouterr().out.split() == ["0", "1", "2", "3"]
 
@@ -261,7 +292,9 @@ def test_prints_of_inner_loops_are_silent_in_reverse_as_well(capsys):
         def body(s):
             i, c = s
             c = lax.scan(lambda c, x: (lax.mul(c, x), ff.debug.print("{}", x)), c, V)[0]
-            return lax.add(i, 1), lax.cond(lax.gt(i, 0), lambda: (ff.debug.print("b"), c)[1], lambda: c)
+            return lax.add(i, 1), lax.cond(
+                lax.gt(i, 0), lambda: (ff.debug.print("b"), c)[1], lambda: c
+            )
 
         return lax.while_loop(lambda s: lax.lt(s[0], 2), body, (0, c))[1]
 
@@ -276,10 +309,22 @@ def test_prints_of_inner_loops_are_silent_in_reverse_as_well(capsys):
     "call, error, message",
     [
         (lambda: lax.while_loop(1, lambda x: x, 0), errors.ArgumentError, "must be functions"),
-        (lambda: lax.while_loop(lambda x: x, lambda x: x, 0), errors.ShapeError, "boolean scalar.*i32"),
-        (lambda: lax.while_loop(lambda x: lax.lt(x, x), lambda x: x, V), errors.ShapeError, "boolean scalar.*3"),
+        (
+            lambda: lax.while_loop(lambda x: x, lambda x: x, 0),
+            errors.ShapeError,
+            "boolean scalar.*i32",
+        ),
+        (
+            lambda: lax.while_loop(lambda x: lax.lt(x, x), lambda x: x, V),
+            errors.ShapeError,
+            "boolean scalar.*3",
+        ),
         (lambda: lax.while_loop(lambda x: None, lambda x: x, 0), errors.ShapeError, "nothing"),
-        (lambda: lax.while_loop(lambda x: True, lambda x: x, "a"), errors.LeafTypeError, "neither an array"),
+        (
+            lambda: lax.while_loop(lambda x: True, lambda x: x, "a"),
+            errors.LeafTypeError,
+            "neither an array",
+        ),
     ],
 )
 def test_errors(call, error, message):

@@ -182,6 +182,12 @@ def test_power_of_integers():
     assert ff.jit(fnp.power)(x, y).tolist() == expected
 
 
+def test_power_of_a_python_integer():
+    y = fnp.array([-1, 3])
+    for out in (fnp.power(2, y), 2**y, ff.jit(lambda y: 2**y)(y)):
+        assert out.tolist() == [0, 8]
+
+
 def test_power_of_unsigned_integers_wraps_around():
     x, y = fnp.array([3, 2], "uint8"), fnp.array([7, 9], "uint8")
     assert ff.jit(fnp.power)(x, y).tolist() == [3**7 % 256, 0]
@@ -253,7 +259,9 @@ def test_complex_arguments_are_refused(function):
 
 
 def test_lists_are_refused():
-    with pytest.raises(LeafTypeError, match="add: takes arrays and numbers, got list at position 1"):
+    with pytest.raises(
+        LeafTypeError, match="add: takes arrays and numbers, got list at position 1"
+    ):
         fnp.add(fnp.ones(2), [1, 2])
 
 

@@ -10,7 +10,9 @@ from funcflow.testing import check_laws
 Z = np.array([1 + 2j, -3.0, 0.5j, 0], "complex64")
 
 
-@pytest.mark.parametrize("name", ["conj", "conjugate", "real", "imag", "angle", "isreal", "iscomplex"])
+@pytest.mark.parametrize(
+    "name", ["conj", "conjugate", "real", "imag", "angle", "isreal", "iscomplex"]
+)
 def test_values(agrees, name):
     agrees(lambda xp, x: getattr(xp, name)(x), Z)
     agrees(lambda xp, x: getattr(xp, name)(x), np.float32([1.5, -2, 0]))

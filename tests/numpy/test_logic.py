@@ -22,7 +22,9 @@ def test_values(agrees, name, data):
     dtype = data.draw(st.dtypes().filter(lambda d: d.kind != "V"))
     # few different values, so that some are equal
     x, y = (
-        data.draw(st.arrays(dtype, s)) // 3 if dtype.kind in "iuf" else data.draw(st.arrays(dtype, s))
+        data.draw(st.arrays(dtype, s)) // 3
+        if dtype.kind in "iuf"
+        else data.draw(st.arrays(dtype, s))
         for s in data.draw(st.broadcastable_shapes())
     )
     agrees(lambda xp, x, y: getattr(xp, name)(x, y), x.astype(dtype), y.astype(dtype))
@@ -31,7 +33,7 @@ def test_values(agrees, name, data):
 def test_complex_numbers_are_compared_by_real_then_imaginary_part(agrees):
     z = np.array([1 + 1j, 1 + 2j, 0 + 5j])
     for name in COMPARISONS:
-        agrees(lambda xp, x, y: getattr(xp, name)(x, y), z[:, None], z)
+        agrees(lambda xp, x, y, name=name: getattr(xp, name)(x, y), z[:, None], z)
 
 
 def test_logical_not(agrees):

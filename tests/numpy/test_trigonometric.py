@@ -7,10 +7,26 @@ import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow.testing import check_laws
 
-FUNCTIONS = (
-    "sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh asin acos atan asinh "
-    "acosh atanh"
-).split()
+FUNCTIONS = [
+    "sin",
+    "cos",
+    "tan",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "arcsinh",
+    "arccosh",
+    "arctanh",
+    "asin",
+    "acos",
+    "atan",
+    "asinh",
+    "acosh",
+    "atanh",
+]
 ANGLES = ["deg2rad", "rad2deg", "radians", "degrees"]
 
 
