@@ -18,6 +18,7 @@ from funcflow import random as random
 from funcflow import testing as testing
 from funcflow import tree as tree
 from funcflow import tree_util as tree_util
+from funcflow import typing as typing
 from funcflow.backends import register_all
 from funcflow.core.array import Array as Array
 from funcflow.core.aval import ShapeDtypeStruct as ShapeDtypeStruct
@@ -72,7 +73,7 @@ from funcflow.transforms.vmap import vmap as vmap
 register_all()
 
 # JAX has these two in `lax`; they are made of transforms, which are above our `lax`.
-lax.custom_root = custom_root  # type: ignore[attr-defined]
-lax.custom_linear_solve = custom_linear_solve  # type: ignore[attr-defined]
+lax.custom_root = custom_root
+lax.custom_linear_solve = custom_linear_solve
 
 __version__ = "0.1.0"

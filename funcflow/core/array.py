@@ -202,7 +202,9 @@ class ConcreteArray(Array):
         return item in self._value
 
     def __format__(self, spec: str) -> str:
-        return format(self._value.item(), spec) if spec and not self._value.ndim else str(self)
+        if spec and not self._value.ndim:
+            return format(self._value.item(), spec)
+        return format(str(self), spec)
 
     def __str__(self) -> str:
         return str(self._value)

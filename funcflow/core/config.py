@@ -16,41 +16,51 @@ import numpy as np
 
 from funcflow.core.errors import ArgumentError
 
-_DEFAULTS: dict[str, Any] = {
-    # dtype of Python floats (and, of the same width, of Python complex numbers)
-    "default_float": np.dtype("float32"),
-    "default_int": np.dtype("int32"),
-    # jit evaluates the function as it stands
-    "disable_jit": False,
-    # what jit compiles for
-    "backend": "reference",
-    # how many logical devices the CPU shows; None: as many as it has cores
-    "num_cpu_devices": None,
-}
+_DEFAULTS: dict[str, Any] = {}
 _KINDS = {"default_float": ("f", "floating"), "default_int": ("i", "signed integer")}
+
+
+class _Setting:
+    """Reads one setting: the innermost scope's value, or the process'."""
+
+    def __init__(self, default: Any, doc: str) -> None:
+        self.default = default
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        _DEFAULTS[name] = self.default
+
+    def __get__(self, config: "Config | None", owner: type) -> Any:
+        return self if config is None else config.in_force()[self.name]
 
 
 class Config:
     """The settings in force: `config.name` reads, `with config(name=value):` sets for a block."""
+
+    default_float = _Setting(
+        np.dtype("float32"), "The dtype of Python floats; complex numbers have parts of its width."
+    )
+    default_int = _Setting(np.dtype("int32"), "The dtype of Python ints.")
+    disable_jit = _Setting(False, "Whether jit evaluates the function as it stands.")
+    backend = _Setting("reference", "What jit compiles for.")
+    num_cpu_devices = _Setting(None, "How many logical devices the CPU shows; None: one per core.")
 
     def __init__(self) -> None:
         self._process: dict[str, Any] = dict(_DEFAULTS)
         self._scoped: ContextVar[dict[str, Any]] = ContextVar("config")
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # asked for while copying, before __init__
-            raise AttributeError(name)
-        try:
-            return self._scoped.get(self._process)[name]
-        except KeyError:
-            raise AttributeError(
-                f"no setting named {name!r}; there are {sorted(_DEFAULTS)}"
-            ) from None
+        raise AttributeError(f"no setting named {name!r}; there are {sorted(_DEFAULTS)}")
+
+    def in_force(self) -> dict[str, Any]:
+        """All settings by name."""
+        return self._scoped.get(self._process)
 
     @contextmanager
     def __call__(self, **settings: Any) -> Generator[None]:
         """Set the named settings for the block."""
-        values = dict(self._scoped.get(self._process))
+        values = dict(self.in_force())
         for name, value in settings.items():
             values[name] = _checked(name, value)
         token = self._scoped.set(values)
@@ -70,7 +80,7 @@ class Config:
 
     def key(self) -> tuple[Any, ...]:
         """The settings as a hashable value, for caches of what was traced under them."""
-        return tuple(self._scoped.get(self._process).values())
+        return tuple(self.in_force().values())
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -26,7 +26,7 @@ def linear_jvp(primitive: Primitive) -> Callable[..., Any]:
     return rule
 
 
-def canonical_axis(axis: int, ndim: int, function: str) -> int:
+def canonical_axis(axis: int | Array, ndim: int, function: str) -> int:
     """`axis` counted from the front."""
     if type(axis) is not int:
         axis = _as_integer(axis, function)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from funcflow import lax
-from funcflow.core.array import Array
+from funcflow.core.array import Array, aval_of
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
 from funcflow.lax.shape import moveaxis

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcflow import lax
-from funcflow.core.array import Array
+from funcflow.core.array import Array, aval_of
 from funcflow.core.aval import Shape
 from funcflow.core.errors import (
     ArgumentError,
@@ -224,7 +224,8 @@ def _entry(item: Any) -> Any:
         )
     if kind == "b" and not is_known(item):
         raise NonConcreteBooleanIndexError(
-            f"index: the boolean mask {aval_of(item)} is traced, so the shape of the result is unknown",
+            f"index: the boolean mask {aval_of(item)} is traced, so the shape of the result is "
+            "unknown",
             mend="use fnp.where(mask, x, 0), or fnp.nonzero(mask, size=n)",
         )
     if is_known(item):

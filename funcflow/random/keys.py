@@ -67,8 +67,6 @@ class KeyArray:
 
     __slots__ = ("_data",)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __init__(self, data: Any) -> None:
         # trusted: also holds what transforms put into the leaves of a tree
         self._data = data
