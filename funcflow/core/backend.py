@@ -46,7 +46,7 @@ def get_backend(name: str = "cpu") -> Backend:
     if name not in _loaded:
         if name not in _loaders:
             raise ArgumentError(
-                f"no backend named {name!r}", mend=f"use one of {', '.join(sorted(_loaders))}"
+                f"jit: no backend named {name!r}", mend=f"use one of {', '.join(sorted(_loaders))}"
             )
         _loaded[name] = _loaders[name]()
     return _loaded[name]

@@ -19,7 +19,6 @@ bfloat16 = np.dtype(ml_dtypes.bfloat16)
 float0 = np.dtype([("float0", np.void, 0)])
 
 
-
 class extended(np.generic):
     """The category of dtypes that NumPy does not know."""
 

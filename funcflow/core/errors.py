@@ -56,7 +56,7 @@ class AxisError(FuncflowError, ValueError, IndexError):
 class ArgumentError(FuncflowError, ValueError, TypeError):
     """An argument has a value that the function cannot work with.
 
-        ff.lax.iota("float32", -1)
+        fnp.split(fnp.ones(3), 2)
 
     Mend: as the message says.
     """
@@ -74,7 +74,7 @@ class LeafTypeError(FuncflowError, TypeError):
 class TreeStructureError(FuncflowError, ValueError, TypeError):
     """Two pytrees that must have the same structure differ.
 
-        ff.jvp(f, ({"a": x},), ({"b": x},))
+        ff.jvp(lambda p: p["a"], ({"a": 1.0},), ({"b": 1.0},))
 
     Mend: the message names the key path at which the two differ.
     """
@@ -83,7 +83,7 @@ class TreeStructureError(FuncflowError, ValueError, TypeError):
 class CarryTypeError(TreeStructureError):
     """A loop's body returns a carry of another type than it received.
 
-        ff.lax.scan(lambda c, x: (c + 1.5, x), 0, xs)
+        ff.lax.scan(lambda c, x: (c + 1.5, x), fnp.int32(0), fnp.ones(3))
 
     Mend: start from a carry of the type that the body returns, or convert inside the body.
     """
@@ -101,6 +101,7 @@ class OutOfBoundsError(FuncflowError, IndexError):
 class ImmutableError(FuncflowError, TypeError):
     """Arrays cannot be changed in place.
 
+        x = fnp.ones(3)
         x[0] = 1.0
 
     Mend: `x = x.at[0].set(1.0)`.
@@ -138,7 +139,7 @@ class TracerIntegerConversionError(ConcretizationTypeError):
 class TracerArrayConversionError(ConcretizationTypeError):
     """A traced value is converted to a NumPy array.
 
-        ff.jit(lambda x: np.asarray(x))(x)
+        ff.jit(lambda x: np.asarray(x))(1.0)
 
     Mend: use the function of the same name in `funcflow.numpy`, or `ff.pure_callback`.
     """
@@ -147,7 +148,7 @@ class TracerArrayConversionError(ConcretizationTypeError):
 class NonConcreteBooleanIndexError(FuncflowError, IndexError):
     """A boolean mask that is traced gives a result of unknown shape.
 
-        ff.jit(lambda x: x[x > 0])(x)
+        ff.jit(lambda x: x[x > 0])(fnp.ones(3))
 
     Mend: `fnp.where(mask, x, 0)` or `fnp.nonzero(mask, size=n)`.
     """
@@ -167,7 +168,7 @@ class UnexpectedTracerError(FuncflowError):
 class UnhashableStaticError(FuncflowError, ValueError, TypeError):
     """A static argument cannot be hashed, so compiled code cannot be cached for it.
 
-        ff.jit(f, static_argnums=0)([1, 2])
+        ff.jit(lambda sizes: fnp.zeros(sizes), static_argnums=0)([1, 2])
 
     Mend: pass a tuple, or another hashable value.
     """
@@ -176,7 +177,7 @@ class UnhashableStaticError(FuncflowError, ValueError, TypeError):
 class UnboundAxisError(FuncflowError, NameError):
     """A collective names an axis that no surrounding vmap or pmap has.
 
-        ff.lax.psum(x, "batch")
+        ff.lax.psum(fnp.ones(3), "batch")
 
     Mend: `ff.vmap(f, axis_name="batch")`.
     """
@@ -194,7 +195,7 @@ class NotDifferentiableError(FuncflowError, TypeError):
 class CallbackError(FuncflowError, RuntimeError):
     """A host callback raised, or returned something else than it promised.
 
-        ff.pure_callback(f, ff.ShapeDtypeStruct((3,), "float32"), x)
+        ff.pure_callback(lambda x: x[:2], ff.ShapeDtypeStruct((3,), "float32"), fnp.ones(3))
 
     Mend: return arrays of the promised shape and dtype.
     """
@@ -203,8 +204,8 @@ class CallbackError(FuncflowError, RuntimeError):
 class NaNError(FuncflowError, FloatingPointError):
     """A result holds a NaN and `debug_nans` is on.
 
-        with ff.config(debug_nans=True):
-            fnp.log(-1.0)
+        with ff.debug_nans():
+            fnp.log(fnp.array(-1.0))
 
     Mend: the message names the operation and the first index.
     """
@@ -213,16 +214,33 @@ class NaNError(FuncflowError, FloatingPointError):
 class JaxprTypeError(FuncflowError, TypeError):
     """A jaxpr breaks the rules of its type system.
 
-    Raised by `check_jaxpr`; it means that a rule of a primitive is wrong.
+        from funcflow.core.parse import parse_jaxpr
+        from funcflow.core.typecheck import check_jaxpr
+
+        check_jaxpr(parse_jaxpr("{ lambda ; a:f32[3]. let b:f32[4] = sin a in (b,) }"))
+
+    Mend: for a jaxpr that was traced, correct the rule of the primitive that the message names.
     """
 
 
 class JaxprParseError(FuncflowError, SyntaxError):
-    """Text that is no jaxpr, or is of another version of the format."""
+    """Text that is no jaxpr, or is of another version of the format.
+
+        from funcflow.core.parse import parse_jaxpr
+
+        parse_jaxpr("{ lambda ; a:f32[3]. let b:f32[3] = sine a in (b,) }")
+
+    Mend: the message points at the first word that does not fit; `ff.jaxpr_to_text` writes the
+    format.
+    """
 
 
 class MissingRuleError(FuncflowError, NotImplementedError):
     """A primitive has no rule for the transform that reached it.
+
+        from funcflow.core.primitive import Primitive
+
+        Primitive("new").bind(1.0)
 
     Mend: declare the rule beside the primitive (see docs/architecture.md).
     """

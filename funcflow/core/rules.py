@@ -38,12 +38,14 @@ class Absent(Enum):
     NONDIFFERENTIABLE = "its derivative is zero wherever it exists"
     NONLINEAR = "it is linear in none of its arguments"
     NO_FORWARD = "it stands for the tangent of a function that has only a reverse rule"
+    CALLS = "it calls the jaxpr in its parameter `jaxpr`, and the transform goes on inside"
     ONLY_STAGED = "it is resolved by a transform and never evaluated"
 
 
 NONDIFFERENTIABLE = Absent.NONDIFFERENTIABLE
 NONLINEAR = Absent.NONLINEAR
 NO_FORWARD = Absent.NO_FORWARD
+CALLS = Absent.CALLS
 ONLY_STAGED = Absent.ONLY_STAGED
 
 Rule: TypeAlias = Callable[..., Any]
@@ -59,7 +61,7 @@ class Table(dict["Primitive", Any]):
     def __missing__(self, primitive: "Primitive") -> Rule:
         raise MissingRuleError(
             f"the primitive {primitive.name!r} has no {self.name} rule",
-            mend=f"give `define({primitive.name}_p, ...)` a `{self.name}`",
+            mend=f"pass `{self.name}=...` to `define({primitive.name}_p, ...)`",
         )
 
 

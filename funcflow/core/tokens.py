@@ -84,6 +84,7 @@ class TokenReader:
 
     def fail(self, message: str, token: Token, mend: str = "") -> NoReturn:
         """Raise the error that points at a token."""
+        mend = mend or "compare with the text that ff.jaxpr_to_text writes"
         where = f"line {token.line}, column {token.column}"
         shown = f"  {self.lines[token.line - 1]}\n  {' ' * (token.column - 1)}^"
         raise JaxprParseError(f"parse_jaxpr: {where}: {message}\n{shown}", mend=mend)

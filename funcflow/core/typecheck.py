@@ -57,7 +57,10 @@ class _Broken(Exception):
 def _equation_error(jaxpr: Jaxpr, number: int, error: Exception) -> JaxprTypeError:
     with at_source(jaxpr.eqns[number].source):
         text = equation_texts(jaxpr)[number]
-        return JaxprTypeError(f"check_jaxpr: equation {number}, `{text}`: {error}")
+        return JaxprTypeError(
+            f"check_jaxpr: equation {number}, `{text}`: {error}",
+            mend="correct the rule of the primitive, or the text the jaxpr was read from",
+        )
 
 
 def _check_constants(closed: ClosedJaxpr) -> None:

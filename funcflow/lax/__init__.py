@@ -14,8 +14,6 @@ from funcflow.lax.arithmetic import (
     add_p,
     cbrt,
     cbrt_p,
-    chain_div,
-    chain_mul,
     div,
     div_p,
     integer_pow,
@@ -370,7 +368,7 @@ __all__ = [
     # families
     "linalg",
     # arithmetic
-    "abs", "abs_p", "add", "add_p", "cbrt", "cbrt_p", "chain_div", "chain_mul", "div", "div_p",
+    "abs", "abs_p", "add", "add_p", "cbrt", "cbrt_p", "div", "div_p",
     "integer_pow", "integer_pow_p", "max", "max_p", "min", "min_p", "mul", "mul_p", "mulhi",
     "mulhi_p", "neg", "neg_p", "reciprocal", "rem", "rem_p", "rsqrt", "rsqrt_p", "sign", "sign_p",
     "sqrt", "sqrt_p", "square", "square_p", "sub", "sub_p",

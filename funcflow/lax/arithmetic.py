@@ -1,9 +1,4 @@
-"""Arithmetic, integer powers and roots.
-
-Derivatives multiply tangents with partial derivatives by `chain_mul` and `chain_div`, in which
-zero is strong (0 * inf = 0). That is what keeps a gradient finite where `where` has masked
-a branch whose derivative is infinite.
-"""
+"""Arithmetic, integer powers and roots."""
 
 import operator
 from collections.abc import Sequence
@@ -12,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import SCALARS, Array, aval_of
+from funcflow.core.array import Array, aval_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError
 from funcflow.core.primitive import Primitive
@@ -88,81 +83,30 @@ def sub(x: Any, y: Any) -> Array:
     return sub_p.bind(*same_dtype(x, y))
 
 
-# --- mul, div, and their forms in the chain rule ----------------------------------------------
-
-
-def is_literal(x: Any) -> bool:
-    """Whether `x` is a single number that no transform follows."""
-    return type(x) in SCALARS or (type(x) is np.ndarray and x.ndim == 0)
-
-
-def chain_mul(t: Any, factor: Any) -> Any:
-    """`t * factor`, but zero where either is zero and the other infinite or NaN.
-
-    The product in the chain rule: what has no influence on the result has no share in its
-    derivative, even where its own derivative is infinite.
-    """
-    harmless = is_literal(factor) and np.isfinite(factor)
-    return (mul_p if harmless else chain_mul_p).bind(t, factor)
-
-
-def chain_div(t: Any, divisor: Any) -> Any:
-    """`t / divisor`, but zero where `t` is zero; see `chain_mul`."""
-    harmless = is_literal(divisor) and np.isfinite(divisor) and divisor != 0
-    return (div_p if harmless else chain_div_p).bind(t, divisor)
+# --- mul and div ------------------------------------------------------------------------------
 
 
 def _product_transpose(ctx: Any, ct: Any, x: Any, y: Any) -> Any:
     if type(ct) is Zero:
         return [Zero(a.aval) if is_undefined(a) else None for a in (x, y)]
     if is_undefined(x):
-        return [unbroadcast(chain_mul(ct, y), x.aval), None]
-    return [None, unbroadcast(chain_mul(ct, x), y.aval)]
+        return [unbroadcast(mul_p.bind(ct, y), x.aval), None]
+    return [None, unbroadcast(mul_p.bind(ct, x), y.aval)]
 
 
 def _quotient_transpose(ctx: Any, ct: Any, x: Any, y: Any) -> Any:
-    return [Zero(x.aval) if type(ct) is Zero else unbroadcast(chain_div(ct, y), x.aval), None]
-
-
-def _chain_mul_impl(xp: Any, x: Any, y: Any) -> Any:
-    out = xp.multiply(x, y)
-    bad = xp.isnan(out)
-    if not bad.any():
-        return out
-    return xp.where(bad & ((x == 0) | (y == 0)), xp.zeros((), out.dtype), out)
-
-
-def _chain_div_impl(xp: Any, x: Any, y: Any) -> Any:
-    out = _divide(xp, x, y)
-    bad = xp.isnan(out)
-    if not bad.any():
-        return out
-    return xp.where(bad & (x == 0), xp.zeros((), out.dtype), out)
+    return [Zero(x.aval) if type(ct) is Zero else unbroadcast(div_p.bind(ct, y), x.aval), None]
 
 
 _product_partials = [
-    lambda t, out, x, y: chain_mul(t, y),
-    lambda t, out, x, y: chain_mul(t, x),
+    lambda t, out, x, y: mul_p.bind(t, y),
+    lambda t, out, x, y: mul_p.bind(t, x),
 ]
 _quotient_partials = [
-    lambda t, out, x, y: chain_div(t, y),
-    lambda t, out, x, y: neg_p.bind(chain_div(chain_mul(t, out), y)),
+    lambda t, out, x, y: div_p.bind(t, y),
+    lambda t, out, x, y: neg_p.bind(div_p.bind(mul_p.bind(t, out), y)),
 ]
 
-chain_mul_p = elementwise(
-    "chain_mul",
-    _chain_mul_impl,
-    takes=INEXACT,
-    partials=_product_partials,
-    transpose=_product_transpose,
-)
-chain_div_p = elementwise(
-    "chain_div",
-    _chain_div_impl,
-    takes=INEXACT,
-    partials=_quotient_partials,
-    transpose=_quotient_transpose,
-)
 mul_p = elementwise(
     "mul",
     lambda xp, x, y: xp.multiply(x, y),
@@ -201,7 +145,7 @@ def mulhi(x: Any, y: Any, /) -> Array:
     """The upper half of the double-width product of integers `x` and `y`, elementwise.
 
     Example:
-        >>> ff.lax.mulhi(fnp.array(2**30), 8)
+        >>> ff.lax.mulhi(fnp.int32(2**30), 8)
         Array(2, dtype=int32)
     """
     return mulhi_p.bind(*same_dtype(x, y))
@@ -243,7 +187,7 @@ def _remainder(xp: Any, x: Any, y: Any) -> Any:
 def _rem_partial_y(t: Any, out: Any, x: Any, y: Any) -> Any:
     # rem(x, y) = x - y trunc(x / y), and x - rem(x, y) is a multiple of y up to rounding
     quotient = round(div_p.bind(sub_p.bind(x, out), y))
-    return neg_p.bind(chain_mul(t, quotient))
+    return neg_p.bind(mul_p.bind(t, quotient))
 
 
 rem_p = elementwise(
@@ -287,10 +231,12 @@ def _sign_jvp(ctx: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     if type(t) is Zero or not dtypes.is_complex(out.dtype):
         return out, Zero(out.aval)
     # s = z / |z| turns only by the part of t across z: ds = i s Im(conj(s) t) / |z|
-    along = chain_mul(conj_p.bind(out), t)
+    along = mul_p.bind(conj_p.bind(out), t)
     across = sub_p.bind(along, conj_p.bind(along))  # 2 i Im(...)
-    modulus = convert_element_type(mul(abs_p.bind(x), 2.0), out.dtype)
-    return out, chain_div(chain_mul(across, out), modulus)
+    modulus = abs_p.bind(x)
+    at_zero = eq_p.bind(modulus, constant(0, modulus))  # the derivative there is taken to be 0
+    modulus = select_n_p.bind(at_zero, mul(modulus, 2.0), constant(1, modulus))
+    return out, div_p.bind(mul_p.bind(across, out), convert_element_type(modulus, out.dtype))
 
 
 define(
@@ -305,8 +251,8 @@ define(
 
 def _abs_partial(t: Any, out: Any, x: Any) -> Any:
     if dtypes.is_complex(t.dtype):
-        return real_p.bind(chain_mul(t, conj_p.bind(sign_p.bind(x))))
-    return chain_mul(t, sign_p.bind(x))
+        return real_p.bind(mul_p.bind(t, conj_p.bind(sign_p.bind(x))))
+    return mul_p.bind(t, sign_p.bind(x))
 
 
 abs_p = unary(
@@ -383,7 +329,7 @@ def _integer_pow_partial(t: Any, out: Any, x: Any, *, y: int) -> Any:
     if y == 1:
         return t
     power = x if y == 2 else integer_pow_p.bind(x, y=y - 1)
-    return chain_mul(t, mul_p.bind(power, constant(y, t)))
+    return mul_p.bind(t, mul_p.bind(power, constant(y, t)))
 
 
 integer_pow_p = unary(
@@ -420,7 +366,7 @@ square_p = unary(
     "square",
     lambda xp, x: xp.square(x),
     takes=NUMBERS,
-    derivative=lambda t, out, x: chain_mul(t, mul_p.bind(x, constant(2, t))),
+    derivative=lambda t, out, x: mul_p.bind(t, mul_p.bind(x, constant(2, t))),
 )
 
 
@@ -435,19 +381,19 @@ sqrt_p = unary(
     "sqrt",
     lambda xp, x: xp.sqrt(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_div(mul_p.bind(t, constant(0.5, t)), out),
+    derivative=lambda t, out, x: div_p.bind(mul_p.bind(t, constant(0.5, t)), out),
 )
 rsqrt_p = unary(
     "rsqrt",
     lambda xp, x: xp.true_divide(x.dtype.type(1), xp.sqrt(x)),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, mul_p.bind(div_p.bind(out, x), constant(-0.5, t))),
+    derivative=lambda t, out, x: mul_p.bind(t, mul_p.bind(div_p.bind(out, x), constant(-0.5, t))),
 )
 cbrt_p = unary(
     "cbrt",
     lambda xp, x: xp.cbrt(x),
     takes=FLOATS,
-    derivative=lambda t, out, x: chain_div(mul_p.bind(t, constant(1 / 3, t)), square_p.bind(out)),
+    derivative=lambda t, out, x: div_p.bind(mul_p.bind(t, constant(1 / 3, t)), square_p.bind(out)),
 )
 
 

@@ -217,7 +217,7 @@ def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Ar
         mantissa_bits: bits of the format's mantissa, the leading one not counted.
 
     Example:
-        >>> ff.lax.reduce_precision(fnp.array(3.14159), exponent_bits=5, mantissa_bits=3)
+        >>> ff.lax.reduce_precision(fnp.float32(3.14159), exponent_bits=5, mantissa_bits=3)
         Array(3.25, dtype=float32)
     """
     if exponent_bits < 1 or mantissa_bits < 0:

@@ -16,7 +16,7 @@ from funcflow.core.errors import ArgumentError, DtypeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure, tree_unflatten
 from funcflow.core.rules import NONDIFFERENTIABLE, NONLINEAR, Absent, Rule, define
-from funcflow.lax.arithmetic import add, add_p, chain_div, chain_mul, max_p, min_p, mul, mul_p
+from funcflow.lax.arithmetic import add, add_p, div_p, max_p, min_p, mul, mul_p
 from funcflow.lax.bitwise import and_p, or_p, xor_p
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import eq, select_n
@@ -103,7 +103,7 @@ def _extremum_jvp(primitive: Primitive) -> Rule:
         attained = eq(x, broadcast_in_dim(out, aval.shape, kept))
         count = reduce_sum(convert_element_type(attained, aval.dtype), axes)
         masked = select_n(attained, np.zeros((), aval.dtype), t)
-        return out, chain_div(reduce_sum(masked, axes), count)
+        return out, div_p.bind(reduce_sum(masked, axes), count)
 
     return rule
 
@@ -157,7 +157,7 @@ def _reduce_prod_jvp(primitive: Primitive) -> Rule:
 def multiply_pairs(left: Sequence[Any], right: Sequence[Any]) -> list[Any]:
     """The product of two values with tangents, as a value with a tangent."""
     (x, dx), (y, dy) = left, right
-    return [mul(x, y), add(chain_mul(dx, y), chain_mul(dy, x))]
+    return [mul(x, y), add(mul_p.bind(dx, y), mul_p.bind(dy, x))]
 
 
 def _flatten_in_front(x: Any, axes: Sequence[int]) -> Any:

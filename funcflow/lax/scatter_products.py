@@ -14,7 +14,7 @@ from funcflow.core.aval import Shape, Zero, is_undefined
 from funcflow.core.errors import ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import define
-from funcflow.lax.arithmetic import chain_mul
+from funcflow.lax.arithmetic import mul_p
 from funcflow.lax.creation import broadcasted_iota
 from funcflow.lax.dimension_numbers import (
     GatherScatterMode,
@@ -75,7 +75,7 @@ def _scatter_mul_jvp(
         terms.append(scatter_mul_p.bind(x_dot, indices, updates, **params))
     if type(updates_dot) is not Zero:
         here = gather_updates(x, indices, shape_of(updates), **params)
-        spread = chain_mul(updates_dot, here)
+        spread = mul_p.bind(updates_dot, here)
         terms.append(scatter_add_p.bind(zeros(out.aval), indices, spread, **params))
     if not terms:
         return out, Zero(out.aval)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core.array import Array
-from funcflow.lax.arithmetic import chain_mul, constant, mul_p, neg_p, square_p
+from funcflow.lax.arithmetic import constant, mul_p, neg_p, square_p
 from funcflow.lax.erf_inv_impl import erf_inv as erf_inv_buffer
 from funcflow.lax.forms import FLOATS, add, elementwise, same_dtype, unary
 from funcflow.lax.transcendental import exp_p
@@ -49,7 +49,7 @@ def _widened(function: Callable[..., Any]) -> Callable[..., Any]:
 def _times_gaussian(t: Any, x: Any, scale: float) -> Any:
     """`t scale exp(-x^2)`."""
     gaussian = exp_p.bind(neg_p.bind(square_p.bind(x)))
-    return chain_mul(t, mul_p.bind(gaussian, constant(scale, t)))
+    return mul_p.bind(t, mul_p.bind(gaussian, constant(scale, t)))
 
 
 erf_p = unary(
@@ -68,7 +68,7 @@ erf_inv_p = unary(
     "erf_inv",
     _widened(erf_inv_buffer),  # not SciPy's: random streams depend on the last bit
     takes=FLOATS,
-    derivative=lambda t, out, x: chain_mul(
+    derivative=lambda t, out, x: mul_p.bind(
         t, mul_p.bind(exp_p.bind(square_p.bind(out)), constant(math.sqrt(math.pi) / 2, t))
     ),
 )
@@ -106,13 +106,13 @@ lgamma_p = unary(
     "lgamma",
     _lgamma,
     takes=FLOATS,
-    derivative=lambda t, out, x: chain_mul(t, digamma_p.bind(x)),
+    derivative=lambda t, out, x: mul_p.bind(t, digamma_p.bind(x)),
 )
 digamma_p = unary(
     "digamma",
     _digamma,
     takes=FLOATS,
-    derivative=lambda t, out, x: chain_mul(t, polygamma_p.bind(constant(1, t), x)),
+    derivative=lambda t, out, x: mul_p.bind(t, polygamma_p.bind(constant(1, t), x)),
 )
 polygamma_p = elementwise(
     "polygamma",
@@ -120,7 +120,7 @@ polygamma_p = elementwise(
     takes=FLOATS,
     partials=[
         None,  # the order counts derivatives: it is not differentiated
-        lambda t, out, m, x: chain_mul(t, polygamma(add(m, 1), x)),
+        lambda t, out, m, x: mul_p.bind(t, polygamma(add(m, 1), x)),
     ],
 )
 

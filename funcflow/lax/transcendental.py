@@ -6,15 +6,13 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import Array, aval_of
+from funcflow.core.array import SCALARS, Array, aval_of
 from funcflow.core.aval import ShapedArray
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import NONLINEAR, define
 from funcflow.lax.arithmetic import (
-    chain_div,
-    chain_mul,
     constant,
-    is_literal,
+    div_p,
     mul_p,
     neg_p,
     sqrt_p,
@@ -58,37 +56,37 @@ exp_p = unary(
     "exp",
     lambda xp, x: xp.exp(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, out),
+    derivative=lambda t, out, x: mul_p.bind(t, out),
 )
 exp2_p = unary(
     "exp2",
     _exp2,
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, mul_p.bind(out, constant(math.log(2), t))),
+    derivative=lambda t, out, x: mul_p.bind(t, mul_p.bind(out, constant(math.log(2), t))),
 )
 expm1_p = unary(
     "expm1",
     lambda xp, x: xp.expm1(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, add_p.bind(out, _one(t))),
+    derivative=lambda t, out, x: mul_p.bind(t, add_p.bind(out, _one(t))),
 )
 log_p = unary(
     "log",
     lambda xp, x: xp.log(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_div(t, x),
+    derivative=lambda t, out, x: div_p.bind(t, x),
 )
 log1p_p = unary(
     "log1p",
     lambda xp, x: xp.log1p(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_div(t, add_p.bind(x, _one(t))),
+    derivative=lambda t, out, x: div_p.bind(t, add_p.bind(x, _one(t))),
 )
 logistic_p = unary(
     "logistic",
     _logistic,
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, mul_p.bind(out, sub_p.bind(_one(t), out))),
+    derivative=lambda t, out, x: mul_p.bind(t, mul_p.bind(out, sub_p.bind(_one(t), out))),
 )
 
 
@@ -150,24 +148,29 @@ def _pow_abstract(x: ShapedArray, y: ShapedArray) -> ShapedArray:
     return ShapedArray(shape, x.dtype, x.weak_type and y.weak_type)
 
 
+def is_literal(x: Any) -> bool:
+    """Whether `x` is a single number that no transform follows."""
+    return type(x) in SCALARS or (type(x) is np.ndarray and x.ndim == 0)
+
+
 def _pow_partial_x(t: Any, out: Any, x: Any, y: Any) -> Any:
     if is_literal(y):
         y = np.asarray(y).item()
         if y == 0:
             return mul_p.bind(t, constant(0, t))
         power = pow_p.bind(x, constant(y - 1, t))
-        return chain_mul(t, mul_p.bind(power, constant(y, t)))
+        return mul_p.bind(t, mul_p.bind(power, constant(y, t)))
     # y x^(y-1), which is 0 for y = 0 also where x^(y-1) is infinite
     y = convert_element_type(y, t.dtype)
     is_zero = eq_p.bind(y, constant(0, t))
     lowered = select_n_p.bind(is_zero, sub_p.bind(y, _one(t)), _one(t))
-    return chain_mul(t, mul_p.bind(y, pow_p.bind(x, lowered)))
+    return mul_p.bind(t, mul_p.bind(y, pow_p.bind(x, lowered)))
 
 
 def _pow_partial_y(t: Any, out: Any, x: Any, y: Any) -> Any:
     # x^y log(x), which is 0 for x = 0
     nonzero = select_n_p.bind(eq_p.bind(x, constant(0, t)), x, _one(t))
-    return chain_mul(t, mul_p.bind(log_p.bind(nonzero), out))
+    return mul_p.bind(t, mul_p.bind(log_p.bind(nonzero), out))
 
 
 define(
@@ -193,7 +196,7 @@ def _one_plus_square(t: Any, x: Any) -> Any:
 
 
 def _asin_partial(t: Any, out: Any, x: Any) -> Any:
-    return chain_div(t, sqrt_p.bind(_one_minus_square(t, x)))
+    return div_p.bind(t, sqrt_p.bind(_one_minus_square(t, x)))
 
 
 def _atan2(xp: Any, x: Any, y: Any) -> Any:
@@ -203,28 +206,30 @@ def _atan2(xp: Any, x: Any, y: Any) -> Any:
     return -1j * xp.log((y + 1j * x) / xp.sqrt(x * x + y * y))
 
 
-def _over_squared_radius(side: Any, x: Any, y: Any) -> Any:
+def _over_squared_radius(out: Any, side: Any, x: Any, y: Any) -> Any:
     """`side / (x^2 + y^2)`, which is 0 at the origin."""
-    return chain_div(side, add_p.bind(square_p.bind(x), square_p.bind(y)))
+    squared = add_p.bind(square_p.bind(x), square_p.bind(y))
+    at_origin = eq_p.bind(squared, constant(0, out))
+    return div_p.bind(side, select_n_p.bind(at_origin, squared, constant(1, out)))
 
 
 sin_p = unary(
     "sin",
     lambda xp, x: xp.sin(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, cos_p.bind(x)),
+    derivative=lambda t, out, x: mul_p.bind(t, cos_p.bind(x)),
 )
 cos_p = unary(
     "cos",
     lambda xp, x: xp.cos(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: neg_p.bind(chain_mul(t, sin_p.bind(x))),
+    derivative=lambda t, out, x: neg_p.bind(mul_p.bind(t, sin_p.bind(x))),
 )
 tan_p = unary(
     "tan",
     lambda xp, x: xp.tan(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, _one_plus_square(t, out)),
+    derivative=lambda t, out, x: mul_p.bind(t, _one_plus_square(t, out)),
 )
 asin_p = unary("asin", lambda xp, x: xp.arcsin(x), takes=INEXACT, derivative=_asin_partial)
 acos_p = unary(
@@ -237,15 +242,15 @@ atan_p = unary(
     "atan",
     lambda xp, x: xp.arctan(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_div(t, _one_plus_square(t, x)),
+    derivative=lambda t, out, x: div_p.bind(t, _one_plus_square(t, x)),
 )
 atan2_p = elementwise(
     "atan2",
     _atan2,
     takes=INEXACT,
     partials=[
-        lambda t, out, x, y: chain_mul(t, _over_squared_radius(y, x, y)),
-        lambda t, out, x, y: neg_p.bind(chain_mul(t, _over_squared_radius(x, x, y))),
+        lambda t, out, x, y: mul_p.bind(t, _over_squared_radius(out, y, x, y)),
+        lambda t, out, x, y: neg_p.bind(mul_p.bind(t, _over_squared_radius(out, x, x, y))),
     ],
 )
 
@@ -295,39 +300,39 @@ def _acosh_partial(t: Any, out: Any, x: Any) -> Any:
     # two roots, not the root of the product: only so is it the right branch for complex x
     one = _one(t)
     roots = sqrt_p.bind(sub_p.bind(x, one)), sqrt_p.bind(add_p.bind(x, one))
-    return chain_div(t, mul_p.bind(*roots))
+    return div_p.bind(t, mul_p.bind(*roots))
 
 
 sinh_p = unary(
     "sinh",
     lambda xp, x: xp.sinh(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, cosh_p.bind(x)),
+    derivative=lambda t, out, x: mul_p.bind(t, cosh_p.bind(x)),
 )
 cosh_p = unary(
     "cosh",
     lambda xp, x: xp.cosh(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, sinh_p.bind(x)),
+    derivative=lambda t, out, x: mul_p.bind(t, sinh_p.bind(x)),
 )
 tanh_p = unary(
     "tanh",
     lambda xp, x: xp.tanh(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_mul(t, sub_p.bind(_one(t), square_p.bind(out))),
+    derivative=lambda t, out, x: mul_p.bind(t, sub_p.bind(_one(t), square_p.bind(out))),
 )
 asinh_p = unary(
     "asinh",
     lambda xp, x: xp.arcsinh(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_div(t, sqrt_p.bind(_one_plus_square(t, x))),
+    derivative=lambda t, out, x: div_p.bind(t, sqrt_p.bind(_one_plus_square(t, x))),
 )
 acosh_p = unary("acosh", lambda xp, x: xp.arccosh(x), takes=INEXACT, derivative=_acosh_partial)
 atanh_p = unary(
     "atanh",
     lambda xp, x: xp.arctanh(x),
     takes=INEXACT,
-    derivative=lambda t, out, x: chain_div(t, _one_minus_square(t, x)),
+    derivative=lambda t, out, x: div_p.bind(t, _one_minus_square(t, x)),
 )
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from funcflow import lax
 from funcflow.core import dtypes
-from funcflow.core.array import Array, ConcreteArray
+from funcflow.core.array import SCALARS, Array, ConcreteArray
 from funcflow.core.aval import Shape
 from funcflow.core.eager import is_eager, quiet
 from funcflow.core.errors import (
@@ -106,6 +107,17 @@ def static_shape(function: str, shape: Any) -> Shape:
             mend="pass extents of at least 0",
         )
     return extents
+
+
+def cast(function: str, x: Any, dtype: np.dtype[Any]) -> Any:
+    """An array or number in another dtype.
+
+    A number becomes a NumPy array, which jaxprs hold as a literal and not as a captured constant.
+    """
+    if type(x) in SCALARS or isinstance(x, np.generic):
+        value = np.asarray(x)
+        return quiet.run(value.astype if dtype.kind == "c" else value.real.astype, dtype)
+    return lax.convert_element_type(as_array(function, x), dtype)
 
 
 def is_sequence(x: Any) -> bool:

@@ -8,6 +8,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
+from funcflow.numpy.arguments import cast
 from funcflow.numpy.diagonals import diagonal
 from funcflow.numpy.manipulation import atleast_2d
 from funcflow.numpy.products import matmul
@@ -62,7 +63,7 @@ def cov(
         if aweights is None:
             freedom = lax.sub(total, delta)
         elif delta:
-            factors = lax.convert_element_type(as_array("cov", aweights), weights.dtype)
+            factors = cast("cov", aweights, weights.dtype)
             share = lax.div(lax.reduce_sum(lax.mul(weights, factors), (0,)), total)
             freedom = lax.sub(total, lax.mul(share, delta))
     conjugated = lax.conj(weighted) if dtypes.is_complex(x.dtype) else weighted

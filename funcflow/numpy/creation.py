@@ -11,7 +11,7 @@ from funcflow.core import dtypes
 from funcflow.core.array import SCALARS, Array, as_buffer, aval_of, is_array_like, wrap
 from funcflow.core.errors import ArgumentError, LeafTypeError, ShapeError
 from funcflow.core.trace import EVAL, Tracer, current_trace
-from funcflow.numpy.arguments import static_shape
+from funcflow.numpy.arguments import cast, static_shape
 from funcflow.numpy.promotion import as_array
 
 # --- from Python objects --------------------------------------------------------------------
@@ -134,7 +134,7 @@ def _from_sequence(sequence: Sequence[Any], dtype: np.dtype[Any] | None) -> Arra
         dtype = common_dtype([(aval.dtype, aval.weak_type) for aval in avals])
     shape = (*shape, *avals[0].shape)
     if any(isinstance(leaf, Tracer) for leaf in leaves):
-        rows = [lax.convert_element_type(as_array("array", leaf), dtype) for leaf in leaves]
+        rows = [cast("array", leaf, dtype) for leaf in leaves]
         rows = [lax.reshape(row, (1, *row.shape)) for row in rows]
         return lax.reshape(lax.concatenate(rows, 0), shape)
     with np.errstate(all="ignore"):

@@ -12,7 +12,7 @@ from funcflow.core.array import Array
 from funcflow.core.array import wrap as wrap_buffer
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes
-from funcflow.numpy.arguments import refuse_inplace, static_int
+from funcflow.numpy.arguments import cast, refuse_inplace, static_int
 from funcflow.numpy.creation import ones, tri, zeros
 from funcflow.numpy.nonzero import nonzero
 from funcflow.numpy.promotion import as_array, refuse_out
@@ -210,7 +210,7 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False, *, inplace: bool = True)
     end = a.size if wrap or a.ndim > 2 else min(a.size, a.shape[1] * a.shape[1])
     count = len(range(0, end, step))
     flat = lax.reshape(a, (a.size,))
-    values = lax.convert_element_type(as_array("fill_diagonal", val), a.dtype)
+    values = cast("fill_diagonal", val, a.dtype)
     values = _cycled(lax.reshape(values, (values.size,)), count)
     spread = lax.pad(values, np.zeros((), a.dtype), _spread(count, step, a.size))
     on_diagonal = np.zeros(a.size, bool)

@@ -10,7 +10,7 @@ from funcflow.core.array import Array
 from funcflow.core.dtypes import is_inexact
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes, canonical_axis
-from funcflow.numpy.arguments import is_sequence, normal_axes, static_int
+from funcflow.numpy.arguments import cast, is_sequence, normal_axes, static_int
 from funcflow.numpy.joining import concatenate
 from funcflow.numpy.manipulation import ravel
 from funcflow.numpy.promotion import as_array, inexact, promote
@@ -200,9 +200,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, period: Any = 2 * np.pi)
     # a step of exactly half a period keeps its sign
     edge = lax.bitwise_and(lax.eq(moved, low), lax.gt(step, 0))
     moved = lax.select(lax.bitwise_and(edge, ambiguous), half, moved)
-    limit = (
-        half if discont is None else lax.convert_element_type(as_array("unwrap", discont), p.dtype)
-    )
+    limit = half if discont is None else cast("unwrap", discont, p.dtype)
     correction = lax.select(lax.lt(lax.abs(step), limit), 0, lax.sub(moved, step))
     first = lax.slice_in_dim(p, 0, 1, axis=axis)
     rest = lax.slice_in_dim(p, 1, None, axis=axis)

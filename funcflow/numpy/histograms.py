@@ -9,7 +9,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array, wrap
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError, ShapeError
-from funcflow.numpy.arguments import buffer_of, index_dtype, is_known, is_sequence, static_int
+from funcflow.numpy.arguments import buffer_of, cast, index_dtype, is_known, is_sequence, static_int
 from funcflow.numpy.creation import ones, zeros
 from funcflow.numpy.differences import diff
 from funcflow.numpy.manipulation import ravel
@@ -91,9 +91,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     if count < 1:
         raise ArgumentError(f"histogram_bin_edges: {count} bins", mend="ask for at least one")
     if range is not None:
-        low, high = (
-            lax.convert_element_type(as_array("histogram", x), values.dtype) for x in range
-        )
+        low, high = (cast("histogram", x, values.dtype) for x in range)
     elif values.size:
         low, high = lax.reduce_min(values, (0,)), lax.reduce_max(values, (0,))
     else:

@@ -91,7 +91,7 @@ def _vector(x: Array, ord: Any, axes: Axes, keepdims: bool) -> Array:
         return _euclidean(x, axes, keepdims)
     if isinstance(ord, str):
         raise ArgumentError(f"norm: ord={ord!r} is for matrices", mend="use a number")
-    size = lax.abs(x)
+    size = _magnitude(x)
     if ord == np.inf:
         return _restored(lax.reduce_max(size, axes), x, axes, keepdims)
     if ord == -np.inf:
@@ -120,10 +120,15 @@ def _euclidean(x: Array, axes: Axes, keepdims: bool) -> Array:
     return _restored(_away_from_zero(lax.sqrt, total), x, axes, keepdims)
 
 
+def _magnitude(x: Array) -> Array:
+    """The absolute values; those of complex numbers have all derivatives 0 at 0."""
+    return _away_from_zero(lax.abs, x) if dtypes.is_complex(x.dtype) else lax.abs(x)
+
+
 def _away_from_zero(function: Callable[[Any], Any], x: Array) -> Array:
-    """`function(x)` with the value and the derivative 0 where `x` is 0."""
+    """`function(x)` with the value and the derivatives 0 where `x` is 0."""
     zero = lax.eq(x, 0)
-    return lax.select(zero, 0.0, function(lax.select(zero, 1.0, x)))
+    return lax.select(zero, 0, function(lax.select(zero, 1, x)))
 
 
 def _matrix(x: Array, ord: Any, axes: Axes, keepdims: bool) -> Array:
@@ -141,7 +146,7 @@ def _matrix(x: Array, ord: Any, axes: Axes, keepdims: bool) -> Array:
         raise ArgumentError(
             f"norm: ord={ord!r} of matrices {known}", mend="use 'fro', 1, -1, inf or -inf"
         )
-    sums = lax.reduce_sum(lax.abs(x), (summed,))
+    sums = lax.reduce_sum(_magnitude(x), (summed,))
     extremum = lax.reduce_max if ord > 0 else lax.reduce_min
     out = extremum(sums, (other - (summed < other),))
     return _restored(out, x, axes, keepdims)

@@ -9,7 +9,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
-from funcflow.numpy.arguments import is_sequence, static, static_int
+from funcflow.numpy.arguments import cast, is_sequence, static, static_int
 from funcflow.numpy.promotion import as_array
 from funcflow.numpy.quantiles import median
 from funcflow.numpy.ranges import linspace
@@ -152,7 +152,7 @@ def _between(before: Array, x: Array, after: Array, axis: int) -> Array:
 
 def _pad_constant(x: Array, widths: Sequence[Width], constant_values: Any) -> Array:
     if not is_sequence(constant_values):
-        value = lax.convert_element_type(as_array("pad", constant_values), x.dtype)
+        value = cast("pad", constant_values, x.dtype)
         return lax.pad(x, value, [(low, high, 0) for low, high in widths])
     values = _pairs(x.ndim, constant_values)
     for axis, (width, pair) in enumerate(zip(widths, values, strict=True)):

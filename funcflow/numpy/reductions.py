@@ -445,7 +445,8 @@ def std(
     variance = var(
         a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction
     )
-    return sqrt(variance)
+    # the root's infinite slope at 0 must not meet the zero slope of the variance
+    return lax.select(lax.gt(variance, 0), sqrt(variance), variance)
 
 
 def average(

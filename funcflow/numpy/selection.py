@@ -10,7 +10,7 @@ from funcflow.core.array import Array
 from funcflow.core.eager import is_eager
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
 from funcflow.lax.linear import canonical_axis
-from funcflow.numpy.arguments import at_once, buffer_of, index_dtype, is_known, refuse_inplace
+from funcflow.numpy.arguments import at_once, buffer_of, cast, index_dtype, is_known, refuse_inplace
 from funcflow.numpy.creation import asarray
 from funcflow.numpy.index_modes import integers, with_mode
 from funcflow.numpy.index_parsing import out_of_bounds, parse_index
@@ -250,7 +250,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
 
     def piece(function: Any) -> Any:
         value = function(x, *args, **kw) if callable(function) else function
-        return lax.convert_element_type(as_array("piecewise", value), x.dtype)
+        return cast("piecewise", value, x.dtype)
 
     out = lax.broadcast_to(piece(otherwise), x.shape)
     for condition, function in zip(conditions, functions, strict=True):

@@ -13,7 +13,7 @@ from funcflow.core.dtypes import is_inexact
 from funcflow.core.errors import ArgumentError, ConcretizationTypeError
 from funcflow.lax.linear import canonical_axis
 from funcflow.lax.shape import moveaxis
-from funcflow.numpy.arguments import index_dtype, is_known, static_int
+from funcflow.numpy.arguments import cast, index_dtype, is_known, static_int
 from funcflow.numpy.creation import zeros
 from funcflow.numpy.joining import concatenate
 from funcflow.numpy.manipulation import ravel
@@ -155,7 +155,7 @@ def _taken(rows: Array, places: Array, present: Array, fill_value: Any) -> Array
     if fill_value is None:
         fill = lax.slice_in_dim(found, 0, 1)
     else:
-        fill = lax.convert_element_type(as_array("unique", fill_value), rows.dtype)
+        fill = cast("unique", fill_value, rows.dtype)
     return lax.select(present, found, fill)
 
 

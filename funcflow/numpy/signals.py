@@ -8,7 +8,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
-from funcflow.numpy.arguments import buffer_of, is_known
+from funcflow.numpy.arguments import buffer_of, cast, is_known
 from funcflow.numpy.joining import concatenate
 from funcflow.numpy.promotion import as_array, promote_inexact
 from funcflow.numpy.selection import take
@@ -78,7 +78,7 @@ def _periodic(x: Array, xp: Array, fp: Array, period: Any) -> tuple[Array, Array
     """Everything brought into one period, with the neighbours of its ends added."""
     if is_known(period) and not np.all(buffer_of(period)):
         raise ArgumentError("interp: period is 0", mend="pass a period other than 0")
-    period = lax.abs(lax.convert_element_type(as_array("interp", period), x.dtype))
+    period = lax.abs(cast("interp", period, x.dtype))
     x, xp = _modulo(x, period), _modulo(xp, period)
     order = lax.sort((xp, lax.iota("int32", xp.size)), 0)[1]
     xp, fp = take(xp, order, mode="clip"), take(fp, order, mode="clip")

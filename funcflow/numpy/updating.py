@@ -7,11 +7,11 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core import dtypes
-from funcflow.core.array import SCALARS, Array, ConcreteArray
+from funcflow.core.array import SCALARS, Array, ConcreteArray, as_buffer
 from funcflow.core.eager import quiet
 from funcflow.core.errors import DtypeError, ShapeError
 from funcflow.core.trace import EVAL, current_trace
-from funcflow.numpy.arguments import broadcasts_to, is_known
+from funcflow.numpy.arguments import broadcasts_to, cast, is_known
 from funcflow.numpy.arithmetic import divide, power
 from funcflow.numpy.index_parsing import AdvancedIndex, BasicIndex, ParsedIndex, parse_index
 from funcflow.numpy.indexing import (
@@ -26,7 +26,7 @@ from funcflow.numpy.indexing import (
     take_slices,
     window_axes,
 )
-from funcflow.numpy.promotion import as_array, lattice_type
+from funcflow.numpy.promotion import check_arraylike, lattice_type
 
 _get_trace = current_trace.get
 
@@ -175,7 +175,7 @@ def _update(
     if isinstance(x, ConcreteArray) and _get_trace() is EVAL and mode is None:
         # a Python number that NumPy converts without loss may stay one
         simple = type(values) in SCALARS and np.can_cast(type(values), x.dtype, "same_kind")
-        plain = values if simple else _converted(operation, values, x.dtype)._value
+        plain = values if simple else as_buffer(_converted(operation, values, x.dtype))
         try:
             return type(x)(quiet.run(_update_buffer, operation, x._value, index, plain))
         except (IndexError, TypeError, ValueError, OverflowError):
@@ -188,14 +188,15 @@ def _update(
 
 def _converted(operation: str, values: Any, dtype: np.dtype[Any]) -> Any:
     """The values in the array's dtype; not where that would lose the fraction, say."""
-    given, _ = lattice_type(values := as_array(f"at[...].{operation}", values))
+    name = f"at[...].{operation}"
+    check_arraylike(name, values)
+    given, _ = lattice_type(values)
     if "biufc".index(dtypes.kind(given).replace("u", "i")) > "biufc".index(dtypes.kind(dtype)):
         raise DtypeError(
-            f"at[...].{operation}: values of dtype {given.name} do not fit into an array of "
-            f"dtype {dtype.name}",
+            f"{name}: values of dtype {given.name} do not fit into an array of dtype {dtype.name}",
             mend="convert the values, or the array, with .astype(...)",
         )
-    return lax.convert_element_type(values, dtype)
+    return cast(name, values, dtype)
 
 
 def _update_buffer(operation: str, buffer: Any, index: Any, values: Any) -> Any:

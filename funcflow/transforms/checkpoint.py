@@ -135,8 +135,7 @@ def _recomputation(split: SplitJaxpr, policy: Policy | None) -> tuple[ClosedJaxp
     allowed = {
         v: None
         for eqn in known.eqns
-        if policy is not None
-        and policy(eqn.primitive, *(x.aval for x in eqn.invars), **eqn.params)
+        if policy is not None and policy(eqn.primitive, *(x.aval for x in eqn.invars), **eqn.params)
         for v in eqn.outvars
     }
     # with all that may be saved given, what is needed of it?

@@ -201,8 +201,11 @@ class custom_jvp:
         self._nondiff = tuple(nondiff_argnums)
         self._jvp: Callable[..., Any] | None = None
 
-    def defjvp(self, jvp: Callable[..., Any]) -> Callable[..., Any]:
-        """Set the rule `jvp(*nondiff, primals, tangents) -> (primal_out, tangent_out)`."""
+    def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
+        """Set the rule `jvp(*nondiff, primals, tangents) -> (primal_out, tangent_out)`.
+
+        Tangents are always arrays; `symbolic_zeros` is accepted for compatibility.
+        """
         self._jvp = jvp
         return jvp
 
@@ -265,9 +268,7 @@ def resolve_kwargs(
     return bound.args
 
 
-def _flat_jvp(
-    name: str, jvp: Callable[..., Any], flat: FlatFunction, *values: Any
-) -> list[Any]:
+def _flat_jvp(name: str, jvp: Callable[..., Any], flat: FlatFunction, *values: Any) -> list[Any]:
     count = len(values) // 2
     primals = tree_unflatten(flat.in_tree, values[:count])[0]
     tangents = tree_unflatten(flat.in_tree, values[count:])[0]

@@ -11,10 +11,9 @@ from typing import Any
 
 from funcflow.core import dtypes
 from funcflow.core.array import aval_of
-from funcflow.core.aval import ShapedArray, Zero, is_undefined
+from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
 from funcflow.core.flatten import check_leaves, flatten_arguments
-from funcflow.core.interpret import eval_buffers, eval_closed
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import PyTreeDef, tree_flatten, tree_unflatten
@@ -23,8 +22,7 @@ from funcflow.core.rules import define
 from funcflow.core.staging import StagingTrace, stage_out
 from funcflow.core.trace import current_trace
 from funcflow.lax.casting import convert_element_type
-from funcflow.lax.forms import add_p
-from funcflow.lax.shape import instantiate, moveaxis, zeros
+from funcflow.lax.shape import moveaxis, zeros
 from funcflow.transforms.custom_jvp import (
     call_abstract,
     call_impl,
@@ -32,11 +30,11 @@ from funcflow.transforms.custom_jvp import (
     tangent_array,
 )
 from funcflow.transforms.jvp import tangent_aval
+from funcflow.transforms.linear_call import linear_call
 from funcflow.transforms.mapped_rules import (
     Dims,
     FlatFun,
     map_flat,
-    map_in_front,
     map_pullback,
     map_with_residuals,
     mapped_in_front,
@@ -241,7 +239,7 @@ class Rule:
         cotangent: Callable[..., list[Any]] | None,
         batch_call: Callable[..., tuple[list[Any], list[bool]]] | None = None,
     ) -> None:
-        self.name = name
+        self.name = self.__name__ = name  # the latter for the text of jaxprs
         self.call = call
         self.linearize = linearize
         self.tangent = tangent
@@ -258,30 +256,13 @@ class Rule:
         if self.cotangent is None:
             found = self.tangent(residuals, *given)
         else:
-            found = self._bind_linear(residuals, given)
+            found = linear_call(self.tangent, self.cotangent, residuals, given)
         return outs, [
             _converted(self.name, "tangent", t, aval_of(x))
             if dtypes.is_inexact(aval_of(x).dtype)
             else Zero(aval_of(x))
             for x, t in zip(outs, found, strict=True)
         ]
-
-    def _bind_linear(self, residuals: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        count = len(residuals)
-
-        def function(*values: Any) -> list[Any]:
-            return self.tangent(values[:count], *values[count:])
-
-        closed, consts = hoist(stage_out(function, [aval_of(x) for x in (*residuals, *tangents)]))
-        return linear_call_p.bind(
-            *consts,
-            *residuals,
-            *tangents,
-            jaxpr=closed,
-            cotangent=self.cotangent,
-            num_consts=len(consts),
-            num_residuals=count,
-        )
 
     def batch(self, ctx: Any, dims: Dims) -> "Rule":
         """The rule of the mapped function."""
@@ -331,9 +312,6 @@ class Rule:
         params = {"call_jaxpr": inner, "rule": self, "num_consts": len(consts)}
         return trace.process(custom_rule_call_p, [*consts, *args], params)
 
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
-
 
 # --- the call, as an equation -----------------------------------------------------------------
 
@@ -367,108 +345,4 @@ define(
     transpose=call_transpose,
     batch=_call_batch,
     effects=lambda *, call_jaxpr, **_: call_jaxpr.effects,
-)
-
-# --- a linear function whose transpose is given -----------------------------------------------
-
-linear_call_p = Primitive("linear_call", multiple_results=True)
-
-
-def _linear_abstract(*avals: ShapedArray, jaxpr: ClosedJaxpr, **_: Any) -> list[ShapedArray]:
-    return jaxpr.out_avals
-
-
-def _linear_impl(xp: Any, *buffers: Any, jaxpr: ClosedJaxpr, **_: Any) -> list[Any]:
-    return eval_buffers(jaxpr, buffers)
-
-
-def _linear_jvp(
-    ctx: Any,
-    primals: Any,
-    tangents: Any,
-    *,
-    jaxpr: ClosedJaxpr,
-    num_consts: int,
-    num_residuals: int,
-    **params: Any,
-) -> Any:
-    """The product rule: linear in the last arguments, anything in those before."""
-    params |= {"jaxpr": jaxpr, "num_consts": num_consts, "num_residuals": num_residuals}
-    outs = linear_call_p.bind(*primals, **params)
-    fixed = num_consts + num_residuals
-    terms: list[list[Any]] = []
-    if any(type(t) is not Zero for t in tangents[fixed:]):
-        terms.append(
-            linear_call_p.bind(*primals[:fixed], *map(instantiate, tangents[fixed:]), **params)
-        )
-    nonzero = [type(t) is not Zero for t in tangents[:fixed]]
-    if any(nonzero):
-        inner, _ = ctx.jaxpr(jaxpr, [*nonzero, *[False] * (len(primals) - fixed)], True)
-        moved = [t for t in tangents[:fixed] if type(t) is not Zero]
-        terms.append(eval_closed(inner, *primals, *moved)[len(outs) :])
-    sums = [add_p.bind(*pair) if len(pair) == 2 else pair[0] for pair in zip(*terms, strict=True)]
-    return outs, sums
-
-
-def _linear_transpose(
-    ctx: Any,
-    cts: Any,
-    *args: Any,
-    cotangent: Callable[..., list[Any]],
-    num_consts: int,
-    num_residuals: int,
-    **_: Any,
-) -> list[Any]:
-    fixed = num_consts + num_residuals
-    results = cotangent(args[num_consts:fixed], [instantiate(ct) for ct in cts])
-    return [
-        *[None] * fixed,
-        *(r if is_undefined(x) else None for r, x in zip(results, args[fixed:], strict=True)),
-    ]
-
-
-def _linear_batch(
-    ctx: Any,
-    args: Any,
-    dims: Any,
-    *,
-    jaxpr: ClosedJaxpr,
-    cotangent: Callable[..., list[Any]],
-    num_consts: int,
-    num_residuals: int,
-) -> Any:
-    fixed = num_consts + num_residuals
-    moved = [x if d is None else moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
-    # every lane has tangents of its own, so that the cotangents need not be summed
-    moved[fixed:] = [ctx.to_front(x, d) for x, d in zip(args[fixed:], dims[fixed:], strict=True)]
-    places = [None if d is None else 0 for d in dims[:fixed]]
-    inner, _ = ctx.jaxpr(
-        jaxpr, [*(d is not None for d in places), *[True] * (len(args) - fixed)], True
-    )
-
-    def batched_cotangent(residuals: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
-        return map_in_front(
-            ctx,
-            lambda *xs: cotangent(xs[:num_residuals], xs[num_residuals:]),
-            [*residuals, *cts],
-            [*places[num_consts:], *[0] * len(cts)],
-        )
-
-    outs = linear_call_p.bind(
-        *moved,
-        jaxpr=inner,
-        cotangent=batched_cotangent,
-        num_consts=num_consts,
-        num_residuals=num_residuals,
-    )
-    return outs, [0] * len(outs)
-
-
-define(
-    linear_call_p,
-    abstract=_linear_abstract,
-    impl=_linear_impl,
-    jvp=_linear_jvp,
-    transpose=_linear_transpose,
-    batch=_linear_batch,
 )

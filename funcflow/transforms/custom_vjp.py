@@ -6,7 +6,7 @@ from types import MethodType
 from typing import Any
 
 from funcflow.core import dtypes
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, is_array_like
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
 from funcflow.core.flatten import FlatFunction, check_leaves, flatten_arguments, name_of
@@ -346,10 +346,16 @@ class _Trees:
 
 
 def _leaves_up_to(name: str, treedef: PyTreeDef, ct: Any) -> list[Any]:
+    """The cotangents of one argument; None, for zero, may stand for a leaf."""
     try:
-        return treedef.flatten_up_to(ct)
+        leaves = treedef.flatten_up_to(ct)
+        problem = next((x for x in leaves if x is not None and not is_array_like(x)), None)
     except ValueError as error:
+        problem = error
+    if problem is not None:
         raise TreeStructureError(
-            f"the bwd rule of {name}: a cotangent's structure differs from its argument's: {error}",
+            f"the bwd rule of {name}: a cotangent's structure differs from its argument's: "
+            f"{problem}",
             mend="return cotangents in the structure of the arguments",
-        ) from error
+        )
+    return leaves

@@ -14,7 +14,7 @@ from types import MethodType
 from typing import Any, NamedTuple
 
 from funcflow.core.array import ConcreteArray, as_buffer, aval_of, own, wrap
-from funcflow.core.aval import ShapedArray, Zero, is_undefined
+from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.axes import axes_key
 from funcflow.core.backend import Executable
 from funcflow.core.config import config
@@ -24,7 +24,7 @@ from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import PyTreeDef, tree_flatten
 from funcflow.core.rewrite import constants_to_arguments
-from funcflow.core.rules import define
+from funcflow.core.rules import CALLS, define
 from funcflow.core.staging import stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.transforms.executables import compiled
@@ -60,18 +60,6 @@ def _jit_jvp(ctx: Any, primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, name:
     return outs[:count], out_tangents
 
 
-def _jit_transpose(ctx: Any, cts: Any, *args: Any, jaxpr: ClosedJaxpr, name: str) -> Any:
-    linear = [is_undefined(x) for x in args]
-    nonzero = [type(ct) is not Zero for ct in cts]
-    inner, out_nonzero = ctx.jaxpr(jaxpr, linear, nonzero)
-    known = [x for x in args if not is_undefined(x)]
-    given = [ct for ct in cts if type(ct) is not Zero]
-    outs, nonzeros = iter(bind_jit(inner, name, *known, *given)), iter(out_nonzero)
-    return [
-        (next(outs) if next(nonzeros) else Zero(x.aval)) if is_undefined(x) else None for x in args
-    ]
-
-
 def _jit_batch(ctx: Any, args: Any, dims: Any, *, jaxpr: ClosedJaxpr, name: str) -> Any:
     args = [x if d is None else ctx.to_front(x, d) for x, d in zip(args, dims, strict=True)]
     inner, out_batched = ctx.jaxpr(jaxpr, [d is not None for d in dims], False)
@@ -102,7 +90,7 @@ define(
     abstract=_jit_abstract,
     impl=_jit_impl,
     jvp=_jit_jvp,
-    transpose=_jit_transpose,
+    transpose=CALLS,
     batch=_jit_batch,
     partial_eval=_jit_partial_eval,
     effects=lambda *, jaxpr, name: jaxpr.effects,

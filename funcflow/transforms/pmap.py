@@ -22,10 +22,12 @@ from funcflow.core.pytree import flatten_axes
 from funcflow.core.rewrite import hoist
 from funcflow.core.rules import define
 from funcflow.core.staging import stage_out
+from funcflow.core.trace import EVAL, current_trace
 from funcflow.lax.shape import moveaxis, reduce_sum
 from funcflow.lax.slicing import index_in_dim
 from funcflow.transforms.devices import device_count
 from funcflow.transforms.executables import compiled
+from funcflow.transforms.jit import jit
 from funcflow.transforms.static_arguments import StaticArguments, listed
 from funcflow.transforms.vmap import checked_dim, mapped_size, place_axis
 
@@ -303,7 +305,15 @@ def pmap(
         ]
         return flat.out_tree.unflatten(results)
 
-    return mapped_fun
+    # traced once per signature; inside another trace, the equation alone is wanted
+    cached = jit(mapped_fun, static_argnums=static.nums)
+
+    @wraps(fun)
+    def pmapped(*args: Any, **kwargs: Any) -> Any:
+        at_once = current_trace.get() is EVAL
+        return cached(*args, **kwargs) if at_once else mapped_fun(*args, **kwargs)
+
+    return pmapped
 
 
 class _Anonymous:

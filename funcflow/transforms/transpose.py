@@ -22,6 +22,7 @@ from funcflow.core.pytree import (
     tree_flatten_with_path,
     tree_unflatten,
 )
+from funcflow.core.rewrite import hoist
 from funcflow.core.rules import Absent
 from funcflow.core.source import at_source, set_source
 from funcflow.core.staging import stage_out
@@ -29,6 +30,14 @@ from funcflow.core.trace import current_trace
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.forms import add_p
 from funcflow.lax.shape import instantiate
+from funcflow.transforms.masking import (
+    Mask,
+    cleared,
+    common,
+    either,
+    harmless_factors,
+    masks_of_inputs,
+)
 
 
 class TransposeContext:
@@ -84,13 +93,27 @@ def transpose_jaxpr(
 
 
 def backward(
-    jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any], cotangents: Sequence[Any]
+    jaxpr: Jaxpr,
+    consts: Sequence[Any],
+    args: Sequence[Any],
+    cotangents: Sequence[Any],
 ) -> list[Any]:
     """Cotangents of the arguments that are `UndefinedPrimal`; None for the others.
 
     Equations that depend on no linear argument are evaluated; the others are transposed, last
     first.
     """
+    return masked_backward(jaxpr, consts, args, cotangents, [None] * len(cotangents))[0]
+
+
+def masked_backward(
+    jaxpr: Jaxpr,
+    consts: Sequence[Any],
+    args: Sequence[Any],
+    cotangents: Sequence[Any],
+    masks: Sequence[Mask | None],
+) -> tuple[list[Any], list[Mask | None]]:
+    """`backward` of cotangents that have masks (see `masking`), and the masks of the results."""
     env: dict[Var, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     linear = {v for v, x in zip(jaxpr.invars, args, strict=True) if is_undefined(x)}
     env.update((v, x) for v, x in zip(jaxpr.invars, args, strict=True) if v not in linear)
@@ -107,49 +130,105 @@ def backward(
                 outs = out if eqn.primitive.multiple_results else [out]
                 env.update(zip(eqn.outvars, outs, strict=True))
 
-        accumulated: dict[Var, Any] = {}
-        for v, ct in zip(jaxpr.outvars, cotangents, strict=True):
-            _accumulate(accumulated, linear, v, ct)
+        accumulated = _Accumulator(linear)
+        for v, ct, mask in zip(jaxpr.outvars, cotangents, masks, strict=True):
+            accumulated.add(v, ct, mask)
         for eqn in reversed(to_transpose):
-            cts = [accumulated.pop(v, None) for v in eqn.outvars]
-            if all(ct is None for ct in cts):
-                continue
-            set_source(eqn.source)
-            _transpose_equation(eqn, cts, env, linear, accumulated)
-    return [accumulated.get(v, Zero(v.aval)) if v in linear else None for v in jaxpr.invars]
+            cts = [accumulated.cts.pop(v, None) for v in eqn.outvars]
+            if any(ct is not None for ct in cts):
+                set_source(eqn.source)
+                _transpose_equation(eqn, cts, env, accumulated)
+    results = [accumulated.cts.get(v, Zero(v.aval)) if v in linear else None for v in jaxpr.invars]
+    return results, [accumulated.masks.get(v) for v in jaxpr.invars]
 
 
 def _read(env: dict[Var, Any], v: Atom) -> Any:
     return v.value if isinstance(v, Literal) else env[v]
 
 
-def _accumulate(accumulated: dict[Var, Any], linear: set[Var], v: Atom, ct: Any) -> None:
-    if ct is None or type(ct) is Zero or v not in linear:
-        return
-    assert isinstance(v, Var)
-    known = accumulated.get(v)
-    accumulated[v] = ct if known is None else add_p.bind(known, ct)
+class _Accumulator:
+    """The cotangents of linear variables so far, and the masks of those that have one."""
+
+    def __init__(self, linear: set[Var]) -> None:
+        self.linear = linear
+        self.cts: dict[Var, Any] = {}
+        self.masks: dict[Var, Mask | None] = {}
+
+    def add(self, v: Atom, ct: Any, mask: Mask | None) -> None:
+        """Add a contribution; the sum is masked where all contributions are."""
+        if ct is None or type(ct) is Zero or v not in self.linear:
+            return
+        assert isinstance(v, Var)
+        known = self.cts.get(v)
+        if known is None:
+            self.cts[v], self.masks[v] = ct, mask
+        else:
+            self.cts[v] = add_p.bind(known, ct)
+            self.masks[v] = either(self.masks[v], mask)
 
 
 def _transpose_equation(
-    eqn: JaxprEqn,
-    cts: list[Any],
-    env: dict[Var, Any],
-    linear: set[Var],
-    accumulated: dict[Var, Any],
+    eqn: JaxprEqn, cts: list[Any], env: dict[Var, Any], accumulated: _Accumulator
 ) -> None:
+    linear = accumulated.linear
+    full = [Zero(v.aval) if ct is None else ct for v, ct in zip(eqn.outvars, cts, strict=True)]
+    ins = [UndefinedPrimal(v.aval) if v in linear else _read(env, v) for v in eqn.invars]
+    out_masks = [accumulated.masks.pop(v, None) for v in eqn.outvars]
+    if rules.transpose[eqn.primitive] is rules.CALLS:
+        results, masks = _transpose_call(eqn, full, ins, out_masks)
+    else:
+        mask = common([m for m, ct in zip(out_masks, cts, strict=True) if ct is not None])
+        results, masks = _apply_rule(eqn, full, ins, mask), masks_of_inputs(eqn, ins, mask)
+    for v, result, input_mask in zip(eqn.invars, results, masks, strict=True):
+        accumulated.add(v, result, input_mask)
+
+
+def _apply_rule(eqn: JaxprEqn, full: list[Any], ins: list[Any], mask: Mask | None) -> Sequence[Any]:
     rule = rules.transpose[eqn.primitive]
     if isinstance(rule, Absent):
         raise not_linear(eqn, "linear in its arguments")
-    full = [Zero(v.aval) if ct is None else ct for v, ct in zip(eqn.outvars, cts, strict=True)]
-    ins = [UndefinedPrimal(v.aval) if v in linear else _read(env, v) for v in eqn.invars]
-    ct = full if eqn.primitive.multiple_results else full[0]
+    several = eqn.primitive.multiple_results
+    ct = full if several else full[0]
     try:
-        results = rule(TRANSPOSE, ct, *ins, **eqn.params)
+        results = rule(TRANSPOSE, ct, *harmless_factors(eqn, ins, mask), **eqn.params)
     except LeafTypeError as error:  # the rule needs the value of a linear input
         raise not_linear(eqn, "jointly linear in these arguments") from error
-    for v, result in zip(eqn.invars, results, strict=True):
-        _accumulate(accumulated, linear, v, result)
+    return [cleared(result, mask) for result in results] if several else results
+
+
+def _transpose_call(
+    eqn: JaxprEqn, full: list[Any], ins: list[Any], out_masks: list[Mask | None]
+) -> tuple[list[Any], list[Mask | None]]:
+    """Call the transposed jaxpr; masks go in and come out as further values."""
+    closed: ClosedJaxpr = eqn.params["jaxpr"]
+    known = [x for x in ins if not is_undefined(x)]
+    given = [ct for ct in full if type(ct) is not Zero]
+    mask_args = [m.array() for m in out_masks if m is not None]
+    found: list[tuple[bool, Mask | None]] = []
+
+    def function(*args: Any) -> list[Any]:
+        values = iter(args)
+        inner_ins = [x if is_undefined(x) else next(values) for x in ins]
+        inner_cts = [ct if type(ct) is Zero else next(values) for ct in full]
+        inner_masks = [m and m.with_values(next(values)) for m in out_masks]
+        cts, masks = masked_backward(closed.jaxpr, closed.consts, inner_ins, inner_cts, inner_masks)
+        found[:] = [
+            (ct is not None and type(ct) is not Zero, m) for ct, m in zip(cts, masks, strict=True)
+        ]
+        outs = [ct for ct, (nonzero, _) in zip(cts, found, strict=True) if nonzero]
+        return outs + [m.array() for nonzero, m in found if nonzero and m is not None]
+
+    args = [*known, *given, *mask_args]
+    inner, consts = hoist(stage_out(function, [aval_of(x) for x in args]))
+    outs = iter(eqn.primitive.bind(*consts, *args, **{**eqn.params, "jaxpr": inner}))
+    results = [
+        next(outs) if nonzero else Zero(x.aval) if is_undefined(x) else None
+        for x, (nonzero, _) in zip(ins, found, strict=True)
+    ]
+    masks = [
+        m.with_values(next(outs)) if nonzero and m is not None else None for nonzero, m in found
+    ]
+    return results, masks
 
 
 def not_linear(eqn: JaxprEqn, what: str) -> NotDifferentiableError:

@@ -55,7 +55,9 @@ def test_values_are_computed_again(count):
 
 
 def test_only_the_inputs_are_saved():
-    first, again = checkpoints(ff.make_jaxpr(ff.grad(lambda x: fnp.sum(ff.checkpoint(chain)(x))))(X))
+    first, again = checkpoints(
+        ff.make_jaxpr(ff.grad(lambda x: fnp.sum(ff.checkpoint(chain)(x))))(X)
+    )
     assert len(first.outvars) == 1
     assert again.invars[0] is first.invars[0]
 

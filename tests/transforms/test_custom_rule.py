@@ -29,7 +29,8 @@ class WithCotangent(Product):
 
 class WithBatch(WithCotangent):
     def batch(self, size, in_batched, x, y):
-        x, y = (v if mapped else fnp.stack([v] * size) for v, mapped in zip((x, y), in_batched))
+        x = x if in_batched[0] else fnp.stack([x] * size)
+        y = y if in_batched[1] else fnp.stack([y] * size)
         return x * x * y, True
 
 
@@ -67,9 +68,8 @@ def test_second_derivatives_in_all_orders(rule, outer, inner):
     for f in (derivative, ff.jit(derivative)):
         got = [[float(v) for v in row] for row in f(2.0, 3.0)]
         assert got == [[6, 4], [4, 0]]
-    third = ff.grad(ff.grad(ff.grad(rule)), 1)
-    assert float(ff.grad(lambda y: ff.grad(ff.grad(rule))(2.0, y))(3.0)) == 2
-    assert float(third(2.0, 3.0)) == 0
+    second = ff.grad(ff.grad(rule))
+    assert [float(d) for d in ff.grad(second, (0, 1))(2.0, 3.0)] == [0, 2]
 
 
 @RULES
@@ -183,7 +183,7 @@ def test_rules_are_checked(rule, error, match):
 
 def test_batch_is_checked():
     rule = broken(batch=lambda s, size, mapped, x, y: (fnp.sum(x), True))
-    with pytest.raises(errors.ShapeError, match="batch: a result is f64.*2 lanes"):
+    with pytest.raises(errors.ShapeError, match=r"batch: a result is f64.*2 lanes"):
         ff.vmap(rule)(X, Y)
     with pytest.raises(errors.TreeStructureError, match="batch must return a pair"):
         ff.vmap(broken(batch=lambda s, size, mapped, x, y: x))(X, Y)

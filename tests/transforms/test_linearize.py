@@ -67,7 +67,7 @@ def test_vjp_with_aux():
 
 
 def test_integers_have_float0_cotangents():
-    out, pull = ff.vjp(lambda x, n: (x * n, n), 2.0, np.arange(3))
+    _, pull = ff.vjp(lambda x, n: (x * n, n), 2.0, np.arange(3))
     ct_x, ct_n = pull((np.ones(3, "float32"), np.zeros(3, ff.float0)))
     assert float(ct_x) == 3
     assert ct_n.dtype == ff.float0 and ct_n.shape == (3,)
@@ -119,7 +119,7 @@ def test_a_pullback_from_a_cached_jit_call_does_not_retrace():
 
 
 def test_linear_functions_pass_through_vmap():
-    out, pulls = ff.vmap(lambda x: ff.vjp(f, x))(X)
+    _, pulls = ff.vmap(lambda x: ff.vjp(f, x))(X)
     np.testing.assert_allclose(ff.vmap(lambda pull, ct: pull(ct))(pulls, X)[0], derivative(X) * X)
 
 

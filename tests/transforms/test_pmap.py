@@ -74,6 +74,16 @@ def test_static_arguments():
     np.testing.assert_array_equal(f(X, "sub", X), 0 * X)
 
 
+def test_a_signature_is_traced_once():
+    traces = []
+    f = ff.pmap(lambda x: traces.append(None) or x * 2)
+    for x in (X, X + 1, X[:2]):
+        np.testing.assert_array_equal(f(x), 2 * x)
+    assert len(traces) == 2
+    with ff.config(num_cpu_devices=3), pytest.raises(errors.ArgumentError, match="3 devices"):
+        f(X)
+
+
 def test_shards_run_in_threads_of_their_own():
     names = set()
     out = ff.ShapeDtypeStruct((3,), "float64")
