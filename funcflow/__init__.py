@@ -8,6 +8,9 @@ This module composes the layers: it re-exports the transforms and offers the bac
 
 # ruff: noqa: F401
 
+from importlib import import_module
+from typing import Any
+
 from funcflow import debug as debug
 from funcflow import dtypes as dtypes
 from funcflow import errors as errors
@@ -15,7 +18,6 @@ from funcflow import lax as lax
 from funcflow import nn as nn
 from funcflow import numpy as numpy
 from funcflow import random as random
-from funcflow import testing as testing
 from funcflow import tree as tree
 from funcflow import tree_util as tree_util
 from funcflow import typing as typing
@@ -71,6 +73,13 @@ from funcflow.transforms.transpose import linear_transpose as linear_transpose
 from funcflow.transforms.vmap import vmap as vmap
 
 register_all()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "testing":  # only tests need it, so its modules load at the first use
+        return import_module("funcflow.testing")
+    raise AttributeError(f"module 'funcflow' has no attribute {name!r}")
+
 
 # JAX has these two in `lax`; they are made of transforms, which are above our `lax`.
 lax.custom_root = custom_root

@@ -80,12 +80,13 @@ def test_examples_in_docstrings(name):
     assert not runner.summarize(verbose=False).failed, "".join(report)
 
 
-def test_examples_in_the_readme(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/differences-from-jax.md"])
+def test_examples_in_pages(page):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
     assert blocks
+    names: dict[str, Any] = {}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
-    assert capsys.readouterr().out
+        exec(compile(block, page, "exec"), names)
 
 
 def test_links_between_pages_lead_somewhere():

@@ -183,11 +183,10 @@ class SplitJaxpr:
     """A jaxpr cut in two.
 
     `known` maps the known inputs to (known outputs, residuals), `staged` maps (residuals,
-    unknown inputs) to the unknown outputs. `residual_source` tells for each residual which known
-    input it is, if it is one.
+    unknown inputs) to the unknown outputs.
     """
 
-    __slots__ = ("known", "residual_source", "residuals", "staged", "unknown_outs")
+    __slots__ = ("known", "residuals", "staged", "unknown_outs")
 
     def __init__(
         self,
@@ -195,13 +194,11 @@ class SplitJaxpr:
         staged: ClosedJaxpr,
         unknown_outs: list[bool],
         residuals: int,
-        residual_source: list[int | None],
     ) -> None:
         self.known = known
         self.staged = staged
         self.unknown_outs = unknown_outs
         self.residuals = residuals
-        self.residual_source = residual_source
 
 
 def stage_out(function: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray]) -> ClosedJaxpr:
@@ -249,10 +246,4 @@ def split_jaxpr(
 
     known_avals = [a for a, u in zip(closed.in_avals, unknown, strict=True) if not u]
     known = stage_out(known_part, known_avals)
-    residuals = len(staged[0].constvars)
-    position = {var: i for i, var in enumerate(known.jaxpr.invars)}
-    sources = [
-        position.get(v) if isinstance(v, Var) else None
-        for v in known.jaxpr.outvars[len(known.jaxpr.outvars) - residuals :]
-    ]
-    return SplitJaxpr(known, close(staged[0]), unknown_outs, residuals, sources)
+    return SplitJaxpr(known, close(staged[0]), unknown_outs, len(staged[0].constvars))

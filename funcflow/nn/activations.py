@@ -195,7 +195,8 @@ def gelu(x: Any, approximate: bool = True) -> Array:
     """
     (x,) = _inexact("gelu", x)
     if approximate:
-        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
+        near = fnp.clip(x, -10, 10)  # where tanh is 1; the cube of larger numbers may overflow
+        inner = math.sqrt(2 / math.pi) * (near + 0.044715 * (near * near * near))
         return x * (0.5 * (1 + fnp.tanh(inner)))
     return 0.5 * x * lax.erfc(-x * math.sqrt(0.5))
 

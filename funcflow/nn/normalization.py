@@ -163,10 +163,16 @@ def logsumexp(
         terms = b * fnp.exp(fnp.where(idle, limit, shifted))
     total = fnp.sum(terms, axes, keepdims=True, where=where)
     if not return_sign:
-        out = fnp.log(total) + largest
+        out = _log(total) + largest
         return out if keepdims else fnp.squeeze(out, axes)
-    out, sign = fnp.log(fnp.abs(total)) + largest, fnp.sign(total)
+    out, sign = _log(fnp.abs(total)) + largest, fnp.sign(total)
     return (out, sign) if keepdims else (fnp.squeeze(out, axes), fnp.squeeze(sign, axes))
+
+
+def _log(x: Array) -> Array:
+    """The logarithm, whose derivative at 0 is 0: a sum of exponentials is 0 where none counts."""
+    none = x == 0
+    return fnp.where(none, -fnp.inf, fnp.log(fnp.where(none, 1, x)))
 
 
 def logmeanexp(x: Any, axis: Axis = None, where: Any = None, keepdims: bool = False) -> Array:

@@ -20,12 +20,12 @@ from funcflow.core.backend import Executable
 from funcflow.core.config import config
 from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments, name_of
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.jaxpr import Atom, ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import PyTreeDef, tree_flatten
-from funcflow.core.rewrite import constants_to_arguments
+from funcflow.core.rewrite import constants_to_arguments, hoist
 from funcflow.core.rules import CALLS, define
-from funcflow.core.staging import stage_out
+from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.transforms.executables import compiled
 from funcflow.transforms.stages import Lowered, Traced, simplify
@@ -71,12 +71,24 @@ def _jit_partial_eval(
 ) -> list[Any]:
     split = ctx.jaxpr(jaxpr, unknown, False)
     known = [x for x, u in zip(args, unknown, strict=True) if not u]
-    outs = bind_jit(split.known, name, *known)
-    count = len(outs) - split.residuals
-    staged_args = [*outs[count:], *(x for x, u in zip(args, unknown, strict=True) if u)]
+    known_outs, residuals = _run_known(split, name, known)
+    staged_args = [*residuals, *(x for x, u in zip(args, unknown, strict=True) if u)]
     staged = ctx.stage(jit_p, staged_args, {"jaxpr": split.staged, "name": name})
-    known_outs, staged_outs = iter(outs[:count]), iter(staged)
-    return [next(staged_outs) if u else next(known_outs) for u in split.unknown_outs]
+    known_iter, staged_iter = iter(known_outs), iter(staged)
+    return [next(staged_iter) if u else next(known_iter) for u in split.unknown_outs]
+
+
+def _run_known(split: SplitJaxpr, name: str, known: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The known outputs and the residuals; inputs and outputs are not handed out a second time."""
+    hoisted, more = hoist(split.known)
+    jaxpr, args = hoisted.jaxpr, [*more, *known]
+    count = len(jaxpr.outvars) - split.residuals
+    values: dict[Atom, Any] = dict(zip(jaxpr.invars, args, strict=True))
+    outvars, residuals = list(jaxpr.outvars[:count]), jaxpr.outvars[count:]
+    outvars += dict.fromkeys(v for v in residuals if v not in values and v not in outvars)
+    outs = bind_jit(ClosedJaxpr(jaxpr.replace(outvars=outvars)), name, *args)
+    values |= zip(outvars, outs, strict=True)
+    return outs[:count], [values[v] for v in residuals]
 
 
 def bind_jit(closed: ClosedJaxpr, name: str, *args: Any) -> list[Any]:
