@@ -17,7 +17,8 @@ from funcflow.core.typing import is_tuple
 
 def name_of(function: Callable[..., Any]) -> str:
     """The name to show for a function."""
-    inner = getattr(function, "func", function)  # a functools.partial names what it calls
+    # a functools.partial is named after what it calls, unless it was given a name
+    inner = function if hasattr(function, "__name__") else getattr(function, "func", function)
     return getattr(inner, "__name__", type(inner).__name__)
 
 

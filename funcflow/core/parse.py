@@ -12,7 +12,7 @@
              | DTYPE | DTYPE "(" scalar ")" | "ShapeDtypeStruct" "(" TYPE ")"
              | CLASS "(" {NAME "=" value ","} ")" | ENUMERATION "." NAME
 
-Classes and enumerations are those of this package that are loaded; the names of primitives are
+A parameter that the text leaves out is None. Classes and enumerations are those of this package that are loaded; the names of primitives are
 those that have rules. `#` starts a comment.
 """
 
@@ -130,7 +130,8 @@ class _Parser(TokenReader):
             self.expect("=")
         token = self.take("name", "a primitive")
         primitive = self.primitive(token)
-        params = dict(self.params()) if self.accept("[") else {}
+        params: dict[str, Any] = dict.fromkeys(rules.parameters(primitive))
+        params |= self.params() if self.accept("[") else []
         line = self.tokens[self.place - 1].line
         invars: list[Atom] = []
         while self.next.line == line and self.next.text not in ("in", "}"):

@@ -10,8 +10,8 @@ nothing reads. Variables are named in the order in which the text shows them, so
 equal texts. `core.parse` reads the text; its grammar is given there.
 
 A text to be saved starts with a line that tells the version of the format. It also holds what the
-short form leaves out: the values of constants (`where a = [1.0, 2.0, 3.0]`), and `open` before a
-jaxpr that is not closed.
+short form leaves out: parameters that are None, the values of constants (`where a = [1.0, 2.0]`),
+and `open` before a jaxpr that is not closed.
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ import numpy as np
 from funcflow.core import dtypes
 from funcflow.core.array import as_buffer
 from funcflow.core.aval import ShapedArray, ShapeDtypeStruct
+from funcflow.core.flatten import name_of
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, printer
 
 FORMAT = "funcflow.jaxpr"
@@ -43,7 +44,7 @@ def jaxpr_to_text(
     Args:
         jaxpr: open or closed.
         versioned: whether the text is to be saved: it then starts with the format's version and
-            holds the values of constants.
+            holds the values of constants and all parameters, also those that are None.
         source: whether each equation is followed by the user's line that asked for it.
 
     Raises:
@@ -103,9 +104,10 @@ class _Printer:
         return f"{outs} = {eqn.primitive.name}{params}{ins}".removeprefix(" = ")
 
     def params(self, params: dict[str, Any], pad: str) -> str:
-        if not params:
+        shown = [k for k in sorted(params) if self.complete or params[k] is not None]
+        if not shown:
             return ""
-        items = [f"{k}={self.value(params[k], pad + '  ')}" for k in sorted(params)]
+        items = [f"{k}={self.value(params[k], pad + '  ')}" for k in shown]
         line = f"[{' '.join(items)}]"
         if "\n" not in line and len(line) <= LONGEST:
             return line
@@ -137,7 +139,7 @@ class _Printer:
             return _number(np.asarray(value))
         if value is None or issubclass(kind, bool | int | str):
             return repr(value)
-        return f"<{getattr(value, '__name__', kind.__name__).strip('<>')}>"
+        return f"<{name_of(value).strip('<>')}>"
 
     def tuple(self, value: tuple[Any, ...], pad: str) -> str:
         items = [self.value(item, pad + "  ") for item in value]

@@ -1,24 +1,22 @@
 """Pytrees: nested containers of arrays, over `optree`'s C++ implementation.
 
-Names and meanings are those of `jax.tree_util`. Everything is registered in a namespace of our
-own, so that other users of optree see nothing of it. `None` is a node without leaves.
+Names and meanings are those of `jax.tree_util`. `None` is a node without leaves. Classes become
+nodes in `core.registration`.
 """
 
-import dataclasses
+import collections
 import functools
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 import optree
 
 from funcflow.core.aval import ShapedArray
-from funcflow.core.errors import ArgumentError, TreeStructureError
+from funcflow.core.errors import TreeStructureError
+from funcflow.core.registration import NAMESPACE, is_tree_node
 from funcflow.core.typing import IsLeaf, PyTree, is_tuple
 
-NAMESPACE = "funcflow"
 PyTreeDef: TypeAlias = optree.PyTreeSpec
-C = TypeVar("C", bound=type[Any])
-_optree: Any = optree  # for a function whose annotations want nodes to be collections
 
 
 class SequenceKey(NamedTuple):
@@ -57,7 +55,8 @@ class FlattenedIndexKey(NamedTuple):
         return f"[<flat index {self.key}>]"
 
 
-KeyPath: TypeAlias = tuple[Any, ...]
+KeyEntry: TypeAlias = Any  # one of the four above, or what a class gave as its child's key
+KeyPath: TypeAlias = tuple[KeyEntry, ...]
 
 
 def _key(entry: Any) -> Any:
@@ -219,110 +218,27 @@ def all_leaves(iterable: Iterable[Any], is_leaf: IsLeaf = None) -> bool:
     return optree.all_leaves(iterable, is_leaf, namespace=NAMESPACE)
 
 
-def register_pytree_node(
-    nodetype: type[Any],
-    flatten_func: Callable[[Any], tuple[Iterable[Any], Hashable]],
-    unflatten_func: Callable[[Any, Any], Any],
-    flatten_with_keys_func: Callable[[Any], tuple[Iterable[Any], Hashable]] | None = None,
-) -> None:
-    """Make a class a node.
+def flatten_one_level(tree: PyTree) -> tuple[tuple[Any, ...], Hashable]:
+    """A node's children, and what else belongs to it (a dictionary's keys, static fields).
 
-    `flatten_func(x)` returns `(children, aux)`; `unflatten_func(aux, children)` rebuilds.
+    Raises:
+        TreeStructureError: `tree` is a leaf.
+
+    Example:
+        >>> ff.tree_util.flatten_one_level({"a": [1, 2], "b": 3})
+        (([1, 2], 3), ('a', 'b'))
     """
-
-    def flatten(x: Any) -> Any:
-        if flatten_with_keys_func is None:
-            children, aux = flatten_func(x)
-            return tuple(children), aux
-        keyed, aux = flatten_with_keys_func(x)
-        keys, children = zip(*keyed, strict=True) if keyed else ((), ())
-        return children, aux, keys
-
-    _register(nodetype, flatten, unflatten_func)
-
-
-def _register(
-    nodetype: type[Any], flatten: Callable[[Any], Any], unflatten: Callable[[Any, Any], Any]
-) -> None:
-    _optree.register_pytree_node(nodetype, flatten, unflatten, namespace=NAMESPACE)
-
-
-def register_pytree_with_keys(
-    nodetype: type[Any],
-    flatten_with_keys: Callable[[Any], tuple[Iterable[Any], Hashable]],
-    unflatten_func: Callable[[Any, Any], Any],
-    flatten_func: Callable[[Any], tuple[Iterable[Any], Hashable]] | None = None,
-) -> None:
-    """`register_pytree_node` whose children come as (key, child) pairs."""
-    del flatten_func  # the children are in the keyed form already
-    register_pytree_node(nodetype, _unkeyed, unflatten_func, flatten_with_keys)
-
-
-def _unkeyed(x: Any) -> Any:
-    raise ArgumentError(f"{type(x).__name__} is flattened with keys only")
-
-
-def register_pytree_node_class(cls: C) -> C:
-    """Class decorator: the class has `tree_flatten` and a class method `tree_unflatten`."""
-    register_pytree_node(cls, lambda x: x.tree_flatten(), cls.tree_unflatten)
-    return cls
-
-
-def register_pytree_with_keys_class(cls: C) -> C:
-    """Class decorator: the class has `tree_flatten_with_keys` and `tree_unflatten`."""
-    register_pytree_node(cls, _unkeyed, cls.tree_unflatten, lambda x: x.tree_flatten_with_keys())
-    return cls
-
-
-def register_dataclass(
-    nodetype: C,
-    data_fields: Sequence[str] | None = None,
-    meta_fields: Sequence[str] | None = None,
-    drop_fields: Sequence[str] = (),
-) -> C:
-    """Make a dataclass a node; usable as a decorator.
-
-    Fields are children unless named in `meta_fields` or declared with
-    `dataclasses.field(metadata={"static": True})`; those are part of the structure.
-    """
-    fields = [f for f in dataclasses.fields(nodetype) if f.init and f.name not in drop_fields]
-    if meta_fields is None:
-        meta_fields = [f.name for f in fields if f.metadata.get("static", False)]
-    if data_fields is None:
-        data_fields = [f.name for f in fields if f.name not in meta_fields]
-    missing = {f.name for f in fields} - set(data_fields) - set(meta_fields)
-    if missing:
-        raise ArgumentError(
-            f"register_dataclass: {nodetype.__name__} has fields {sorted(missing)} that are in "
-            "neither data_fields nor meta_fields",
-            mend="name each field in one of the two",
+    if not is_tree_node(type(tree)):
+        raise TreeStructureError(
+            f"flatten_one_level: a leaf of type {type(tree).__name__} has no children",
+            mend="pass a container, or register the class",
         )
-    data, meta = tuple(data_fields), tuple(meta_fields)
-
-    def flatten(x: Any) -> Any:
-        values = x.__dict__ if hasattr(x, "__dict__") else {n: getattr(x, n) for n in data + meta}
-        return tuple(values[n] for n in data), tuple(values[n] for n in meta), data
-
-    def unflatten(aux: Any, children: Any) -> Any:
-        # no __init__: a tree may hold tracers, avals or axes instead of what __post_init__ checks
-        x = object.__new__(nodetype)
-        for name, value in zip(data + meta, (*children, *aux), strict=True):
-            object.__setattr__(x, name, value)
-        return x
-
-    _register(nodetype, flatten, unflatten)
-    return nodetype
-
-
-class Partial(functools.partial[Any]):
-    """`functools.partial` as a pytree: the function is structure, the arguments are children."""
-
-
-_register(
-    Partial,
-    lambda p: ((p.args, p.keywords), p.func, ("args", "keywords")),
-    lambda func, children: Partial(func, *children[0], **children[1]),
-)
+    children, aux, keys, _ = optree.tree_flatten_one_level(tree, namespace=NAMESPACE)
+    if isinstance(tree, collections.defaultdict):
+        aux = (tree.default_factory, tuple(keys))
+    elif isinstance(tree, dict):
+        aux = tuple(keys)
+    return tuple(children), aux
 
 
 def structure_difference(expected: Any, got: Any, is_leaf: IsLeaf = None) -> str:

@@ -24,6 +24,8 @@ cotangents may be `Zero`; in `transpose` the linear arguments are `UndefinedPrim
 
 from collections.abc import Callable
 from enum import Enum
+from functools import cache
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from funcflow.core.errors import MissingRuleError, NotDifferentiableError
@@ -74,6 +76,14 @@ partial_eval = Table("partial_eval")
 effects = Table("effects")
 
 TABLES = (abstract, impl, jvp, transpose, batch)
+
+
+@cache
+def parameters(primitive: "Primitive") -> list[str]:
+    """The names of a primitive's parameters: those that its rules take by name."""
+    found = (table.get(primitive) for table in (*TABLES, partial_eval, effects))
+    listed = [signature(rule).parameters.values() for rule in found if callable(rule)]
+    return sorted({p.name for ps in listed for p in ps if p.kind is p.KEYWORD_ONLY})
 
 
 def not_evaluable(primitive: "Primitive", reason: Absent) -> NotDifferentiableError:

@@ -23,7 +23,8 @@ from funcflow.core.errors import (
     LeafTypeError,
     ShapeError,
 )
-from funcflow.core.pytree import GetAttrKey, register_pytree_with_keys_class
+from funcflow.core.pytree import GetAttrKey
+from funcflow.core.registration import register_pytree_with_keys_class
 from funcflow.core.trace import EVAL, current_trace
 from funcflow.lax.creation import canonical_shape
 from funcflow.lax.prng import hash_words, threefry2x32

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 from funcflow.core import dtypes
 from funcflow.core.array import aval_of
@@ -39,9 +39,18 @@ from funcflow.transforms.jvp import tangent_aval
 from funcflow.transforms.mapped_rules import Dims, FlatFun, map_flat, mapped_in_front
 
 
+_Fun = TypeVar("_Fun", bound=Callable[..., Any])
+
+
 def tangent_array(t: Any) -> Any:
     """A tangent for a user's rule: an array, of the primal's dtype where that is integer."""
     return zeros(t.aval) if type(t) is Zero else t
+
+
+def named(function: _Fun, user: Callable[..., Any]) -> _Fun:
+    """The function that calls a user's rule, under the rule's name, as jaxprs show it."""
+    function.__name__ = name_of(user)
+    return function
 
 
 # --- forward rules ----------------------------------------------------------------------------
@@ -79,7 +88,7 @@ class JVPRule:
             batched.out_dims = out_dims[: len(outs) // 2]
             return outs
 
-        batched = JVPRule(self.name, call, jvp)
+        batched = JVPRule(self.name, call, named(jvp, self.jvp))
         return batched
 
     def stage(self, trace: StagingTrace, args: Sequence[Any]) -> list[Any]:
@@ -228,6 +237,7 @@ class custom_jvp:
                 total = tree_map(lambda a, b: a + b, total, term)
             return out, total
 
+        jvp.__name__ = f"{name_of(self._fun)}_jvp"
         self._jvp = jvp
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -240,7 +250,7 @@ class custom_jvp:
         dynamic, fixed, bound = bind_arguments(fun, args, self._nondiff)
         leaves, in_tree = flatten_arguments(name, dynamic, {})
         flat = FlatFunction(bound, in_tree)
-        flat_jvp = partial(_flat_jvp, name, partial(self._jvp, *fixed), flat)
+        flat_jvp = named(partial(_flat_jvp, name, partial(self._jvp, *fixed), flat), self._jvp)
         outs = current_trace.get().process_custom_jvp(JVPRule(name, flat, flat_jvp), leaves)
         return flat.out_tree.unflatten(outs)
 

@@ -24,6 +24,7 @@ from funcflow.transforms.custom_jvp import (
     call_abstract,
     call_impl,
     call_transpose,
+    named,
     resolve_kwargs,
     unreachable,
 )
@@ -95,7 +96,7 @@ class VJPRule:
                 ctx, self.bwd, residuals, residual_dims, cts, batched.out_dims, dims
             )
 
-        batched = VJPRule(self.name, call, fwd, bwd)
+        batched = VJPRule(self.name, call, named(fwd, self.fwd), named(bwd, self.bwd))
         return batched
 
     def stage(self, trace: StagingTrace, args: Sequence[Any]) -> list[Any]:
@@ -215,7 +216,7 @@ def _lin_batch(
 
     outs = custom_lin_p.bind(
         *args,
-        bwd=batched_bwd,
+        bwd=named(batched_bwd, bwd),
         num_residuals=num_residuals,
         places=places,
         out_avals=tuple(a.update(shape=(ctx.size, *a.shape)) for a in out_avals),
@@ -282,8 +283,8 @@ class custom_vjp:
         rule = VJPRule(
             name,
             flat,
-            partial(trees.fwd, bound_fwd),
-            partial(trees.bwd, partial(self._bwd, *fixed)),
+            named(partial(trees.fwd, bound_fwd), self._fwd),
+            named(partial(trees.bwd, partial(self._bwd, *fixed)), self._bwd),
         )
         outs = current_trace.get().process_custom_vjp(rule, leaves)
         return flat.out_tree.unflatten(outs)

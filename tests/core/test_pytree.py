@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as hst
 
-from funcflow.core import pytree
-from funcflow.core.errors import ArgumentError, TreeStructureError
+from funcflow.core import pytree, registration
+from funcflow.core.errors import TreeStructureError
 from funcflow.core.pytree import (
     DictKey,
     FlattenedIndexKey,
     GetAttrKey,
-    Partial,
     SequenceKey,
     keystr,
     structure_difference,
@@ -32,7 +31,7 @@ class Point(NamedTuple):
     y: Any
 
 
-@pytree.register_dataclass
+@registration.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Layer:
     weight: Any
@@ -45,12 +44,12 @@ class Pair:
         self.first, self.second = first, second
 
 
-pytree.register_pytree_node(
+registration.register_pytree_node(
     Pair, lambda p: ((p.first, p.second), "aux"), lambda aux, children: Pair(*children)
 )
 
 
-@pytree.register_pytree_with_keys_class
+@registration.register_pytree_with_keys_class
 class Keyed:
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -63,7 +62,7 @@ class Keyed:
         return cls(*children)
 
 
-@pytree.register_pytree_node_class
+@registration.register_pytree_node_class
 class Box:
     def __init__(self, content: Any) -> None:
         self.content = content
@@ -182,6 +181,28 @@ def test_treedefs():
     assert not pytree.all_leaves([1, (2,)])
 
 
+@pytest.mark.parametrize(
+    ("node", "children", "aux"),
+    [
+        (None, (), None),
+        ((1, [2]), (1, [2]), None),
+        ({"b": 1, "a": {"c": 2}}, ({"c": 2}, 1), ("a", "b")),
+        (collections.OrderedDict(b=1, a=2), (1, 2), ("b", "a")),
+        (collections.defaultdict(list, b=1), (1,), (list, ("b",))),
+        (Point(1, 2), (1, 2), Point),
+        (Layer(1, 2, "first"), (1, 2), ("first",)),
+    ],
+)
+def test_flatten_one_level(node, children, aux):
+    assert pytree.flatten_one_level(node) == (children, aux)
+    hash(aux)
+
+
+def test_a_leaf_has_no_children():
+    with pytest.raises(TreeStructureError, match="flatten_one_level: a leaf of type int"):
+        pytree.flatten_one_level(3)
+
+
 def test_prefixes():
     tree = {"a": [1, 2], "b": 3}
     assert pytree.broadcast_prefix({"a": "x", "b": "y"}, tree) == ["x", "x", "y"]
@@ -207,45 +228,6 @@ def test_flatten_axes(axes, expected):
 def test_axes_that_do_not_fit(axes):
     with pytest.raises(TreeStructureError, match="in_axes"):
         pytree.flatten_axes("in_axes", tree_structure(({"a": 1, "b": 2}, 3)), axes)
-
-
-# --- registered classes ---------------------------------------------------------------------
-
-
-def test_static_fields_are_structure():
-    layer = Layer(1, 2, "first")
-    assert tree_map(lambda x: x + 1, layer) == Layer(2, 3, "first")
-    assert tree_structure(layer) != tree_structure(Layer(1, 2, "second"))
-
-
-def test_dataclass_fields_are_complete():
-    @dataclasses.dataclass
-    class Config:
-        a: int
-        b: int
-
-    with pytest.raises(ArgumentError, match=r"Config has fields \['b'\]"):
-        pytree.register_dataclass(Config, data_fields=["a"], meta_fields=[])
-
-
-def test_dataclasses_are_rebuilt_without_checks():
-    @pytree.register_dataclass
-    @dataclasses.dataclass
-    class Positive:
-        value: Any
-
-        def __post_init__(self) -> None:
-            assert self.value > 0
-
-    assert tree_map(lambda x: -x, Positive(1)).value == -1
-
-
-def test_partial():
-    add = Partial(lambda x, y, z: (x, y, z), 1, z=3)
-    assert tree_leaves(add) == [1, 3]
-    assert tree_map(lambda x: x * 10, add)(2) == (10, 2, 30)
-    assert tree_structure(add) == tree_structure(Partial(add.func, 5, z=6))
-    assert tree_structure(add) != tree_structure(Partial(len, 5, z=6))
 
 
 # --- errors ---------------------------------------------------------------------------------

@@ -125,7 +125,9 @@ def test_gradients_of_means_of_what_is_made_of_gammas(key: Any) -> None:
 def test_gradients_are_finite(key: Any) -> None:
     a = fnp.array([1e-5, 1e-3, 0.1, 1.0, 10.0, 1e4, 1e6])
     for function in (random.gamma, random.loggamma, random.chisquare, random.t):
-        assert fnp.isfinite(ff.grad(lambda a, f=function: f(key, a).sum())(a)).all()
+        gradient = ff.grad(lambda a, f=function: f(key, a).sum())(a)
+        overflown = fnp.isinf(function(key, a))  # t variates with few degrees of freedom
+        assert (fnp.isfinite(gradient) | overflown).all()
 
 
 # --- errors ---------------------------------------------------------------------------------
