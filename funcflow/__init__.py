@@ -11,9 +11,12 @@ This module composes the layers: it re-exports the transforms and offers the bac
 from importlib import import_module
 from typing import Any
 
+from funcflow import core as core
 from funcflow import debug as debug
 from funcflow import dtypes as dtypes
 from funcflow import errors as errors
+from funcflow import experimental as experimental
+from funcflow import flatten_util as flatten_util
 from funcflow import lax as lax
 from funcflow import nn as nn
 from funcflow import numpy as numpy
@@ -25,6 +28,7 @@ from funcflow.backends import register_all
 from funcflow.core.array import Array as Array
 from funcflow.core.aval import ShapeDtypeStruct as ShapeDtypeStruct
 from funcflow.core.config import config as config
+from funcflow.core.config import enable_x64 as enable_x64
 from funcflow.core.dtypes import float0 as float0
 from funcflow.core.pprint import jaxpr_to_text as jaxpr_to_text
 from funcflow.core.trace import debug_nans as debug_nans
@@ -39,6 +43,7 @@ from funcflow.transforms.custom_gradient import custom_gradient as custom_gradie
 from funcflow.transforms.custom_jvp import custom_jvp as custom_jvp
 from funcflow.transforms.custom_rule import custom_rule as custom_rule
 from funcflow.transforms.custom_vjp import custom_vjp as custom_vjp
+from funcflow.transforms.devices import Device as Device
 from funcflow.transforms.devices import block_until_ready as block_until_ready
 from funcflow.transforms.devices import default_backend as default_backend
 from funcflow.transforms.devices import device_count as device_count
@@ -57,6 +62,7 @@ from funcflow.transforms.implicit import custom_linear_solve, custom_root
 from funcflow.transforms.inspect import eval_shape as eval_shape
 from funcflow.transforms.inspect import make_jaxpr as make_jaxpr
 from funcflow.transforms.inspect import named_call as named_call
+from funcflow.transforms.inspect import named_scope as named_scope
 from funcflow.transforms.inspect import typeof as typeof
 from funcflow.transforms.jacobian import hessian as hessian
 from funcflow.transforms.jacobian import jacfwd as jacfwd

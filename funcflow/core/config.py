@@ -44,6 +44,9 @@ class Config:
     default_int = _Setting(np.dtype("int32"), "The dtype of Python ints.")
     disable_jit = _Setting(False, "Whether jit evaluates the function as it stands.")
     backend = _Setting("reference", "What jit compiles for.")
+    show_internal_frames = _Setting(
+        False, "Whether tracebacks show the frames of this package between the user's."
+    )
     num_cpu_devices = _Setting(None, "How many logical devices the CPU shows; None: one per core.")
 
     def __init__(self) -> None:
@@ -52,6 +55,11 @@ class Config:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"no setting named {name!r}; there are {sorted(_DEFAULTS)}")
+
+    @property
+    def jax_enable_x64(self) -> bool:
+        """Whether Python floats and ints become 64-bit; 64-bit arrays need no setting."""
+        return self.default_float == np.float64 and self.default_int == np.int64
 
     def in_force(self) -> dict[str, Any]:
         """All settings by name."""
@@ -72,15 +80,19 @@ class Config:
     def update(self, name: str, value: Any) -> None:
         """Set one setting for the whole process; `jax_enable_x64` is understood too."""
         if name == "jax_enable_x64":
-            width = "64" if value else "32"
-            self.update("default_float", "float" + width)
-            self.update("default_int", "int" + width)
+            for default, dtype in _defaults_of_width(value).items():
+                self.update(default, dtype)
             return
         self._process[name.removeprefix("jax_")] = _checked(name.removeprefix("jax_"), value)
 
     def key(self) -> tuple[Any, ...]:
         """The settings as a hashable value, for caches of what was traced under them."""
         return tuple(self.in_force().values())
+
+
+def _defaults_of_width(enable_x64: Any) -> dict[str, str]:
+    width = "64" if enable_x64 else "32"
+    return {"default_float": "float" + width, "default_int": "int" + width}
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -106,3 +118,16 @@ def _checked_dtype(name: str, value: Any) -> np.dtype[Any]:
 
 
 config = Config()
+
+
+@contextmanager
+def enable_x64(new_val: bool = True) -> Generator[None]:
+    """Make 64 bits (or, with False, 32) the width of Python floats and ints in the block.
+
+    Example:
+        >>> with ff.enable_x64():
+        ...     fnp.zeros(2).dtype
+        dtype('float64')
+    """
+    with config(**_defaults_of_width(new_val)):
+        yield

@@ -126,9 +126,10 @@ def _binary(ufunc: Any, kinds: str, general: Binary) -> Binary:
             if type(a) is np.ndarray:
                 try:
                     out = quiet.run(ufunc, a, b)
-                except (ValueError, OverflowError):  # the general way has a better message
-                    return general(x, y)
-                return ConcreteArray(out if type(out) is np.ndarray else np.asarray(out))
+                except (ValueError, OverflowError):
+                    pass  # the general way has a better message
+                else:
+                    return ConcreteArray(out if type(out) is np.ndarray else np.asarray(out))
         return general(x, y)
 
     return function
@@ -144,8 +145,9 @@ def _reflected(ufunc: Any, kinds: str, general: Binary) -> Binary:
                 try:
                     out = quiet.run(ufunc, y, a)
                 except (ValueError, OverflowError):
-                    return general(x, y)
-                return ConcreteArray(out if type(out) is np.ndarray else np.asarray(out))
+                    pass
+                else:
+                    return ConcreteArray(out if type(out) is np.ndarray else np.asarray(out))
         return general(x, y)
 
     return function

@@ -12,7 +12,9 @@ from funcflow.core.source import user_source
 class FuncflowError(Exception):
     """Base of all errors raised by funcflow.
 
-    The message is followed by the user's own line and by the mend, where there is one.
+    The message is followed by the user's own line and by the mend, where there is one. Where an
+    error leaves a transform or a loop, funcflow's own frames are taken out of its traceback, unless
+    `ff.config(show_internal_frames=True)` holds.
     """
 
     def __init__(self, message: str, *, mend: str = "") -> None:
@@ -20,7 +22,7 @@ class FuncflowError(Exception):
         self.mend = mend
         parts = [message]
         if self.source is not None:
-            parts.append(f"  at {self.source}: {self.source.text()}")
+            parts.append(f"  at {self.source}: {self.source.text()}".removesuffix(": "))
         if mend:
             parts.append(f"  mend: {mend}")
         super().__init__("\n".join(parts))

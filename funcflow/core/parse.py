@@ -12,8 +12,8 @@
              | DTYPE | DTYPE "(" scalar ")" | "ShapeDtypeStruct" "(" TYPE ")"
              | CLASS "(" {NAME "=" value ","} ")" | ENUMERATION "." NAME
 
-A parameter that the text leaves out is None. Classes and enumerations are those of this package that are loaded; the names of primitives are
-those that have rules. `#` starts a comment.
+A parameter that the text leaves out is None. Classes and enumerations are those of this package
+that are loaded; the names of primitives are those that have rules. `#` starts a comment.
 """
 
 import ast

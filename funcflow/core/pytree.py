@@ -13,7 +13,7 @@ import optree
 
 from funcflow.core.aval import ShapedArray
 from funcflow.core.errors import TreeStructureError
-from funcflow.core.registration import NAMESPACE, is_tree_node
+from funcflow.core.registration import NAMESPACE
 from funcflow.core.typing import IsLeaf, PyTree, is_tuple
 
 PyTreeDef: TypeAlias = optree.PyTreeSpec
@@ -228,7 +228,7 @@ def flatten_one_level(tree: PyTree) -> tuple[tuple[Any, ...], Hashable]:
         >>> ff.tree_util.flatten_one_level({"a": [1, 2], "b": 3})
         (([1, 2], 3), ('a', 'b'))
     """
-    if not is_tree_node(type(tree)):
+    if optree.tree_is_leaf(tree, namespace=NAMESPACE):
         raise TreeStructureError(
             f"flatten_one_level: a leaf of type {type(tree).__name__} has no children",
             mend="pass a container, or register the class",

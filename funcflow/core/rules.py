@@ -17,9 +17,10 @@ transform to the jaxprs in its parameters with `ctx.jaxpr(inner, ...)`):
     effects(**params)                                -> frozenset of effects
 
 `xp` is NumPy or CuPy. `impl` must return the dtype that `abstract` promises. Where a primitive
-has several results, "out", "tangent out", "cotangent" and "dim" are lists. Tangents and
-cotangents may be `Zero`; in `transpose` the linear arguments are `UndefinedPrimal`. In `batch`,
-`dims` holds the mapped axis of each argument, or None.
+has several results, "out", "tangent out", "cotangent" and "dim" are lists. Tangents may be `Zero`,
+and cotangents, but not all of them: a transpose rule with one cotangent gets an array. The linear
+arguments are `UndefinedPrimal` there. In `batch`, `dims` holds the mapped axis of each argument, or
+None.
 """
 
 from collections.abc import Callable
@@ -83,7 +84,7 @@ def parameters(primitive: "Primitive") -> list[str]:
     """The names of a primitive's parameters: those that its rules take by name."""
     found = (table.get(primitive) for table in (*TABLES, partial_eval, effects))
     listed = [signature(rule).parameters.values() for rule in found if callable(rule)]
-    return sorted({p.name for ps in listed for p in ps if p.kind is p.KEYWORD_ONLY})
+    return sorted({p.name for params in listed for p in params if p.kind is p.KEYWORD_ONLY})
 
 
 def not_evaluable(primitive: "Primitive", reason: Absent) -> NotDifferentiableError:

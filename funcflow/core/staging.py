@@ -106,7 +106,9 @@ class StagingTrace(Trace):
             if not reached.isdisjoint(eqn.outvars):
                 made = eqn.source if var in eqn.outvars else made
                 reached.update(v for v in eqn.invars if isinstance(v, Var))
-        words = [] if made is None else [f"computed at {made.place}"]
+        words: list[str] = []
+        if made is not None and made != user_source():  # every message tells its own line
+            words += [f"computed at {made.place}"]
         if isinstance(self.function, FlatFunction):
             names = zip(argument_names(self.function.in_tree), self.invars, strict=False)
             listed = " and ".join(name for name, v in names if v in reached)

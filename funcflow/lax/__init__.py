@@ -76,29 +76,7 @@ from funcflow.lax.casting import (
     stop_gradient,
     stop_gradient_p,
 )
-from funcflow.lax.collective import (
-    all_gather,
-    all_gather_p,
-    all_to_all,
-    all_to_all_p,
-    axis_index,
-    axis_index_p,
-    axis_size,
-    pbroadcast,
-    pmax,
-    pmax_p,
-    pmean,
-    pmin,
-    pmin_p,
-    ppermute,
-    ppermute_p,
-    pshuffle,
-    psum,
-    psum_p,
-    psum_scatter,
-    psum_scatter_p,
-    pswapaxes,
-)
+from funcflow.lax.collective import pmax, pmax_p, pmean, pmin, pmin_p, psum, psum_p
 from funcflow.lax.comparison import (
     clamp,
     clamp_p,
@@ -189,6 +167,19 @@ from funcflow.lax.dynamic import (
     dynamic_update_slice_in_dim,
     dynamic_update_slice_p,
 )
+from funcflow.lax.exchange import (
+    all_gather,
+    all_gather_p,
+    all_to_all,
+    all_to_all_p,
+    pbroadcast,
+    ppermute,
+    ppermute_p,
+    pshuffle,
+    psum_scatter,
+    psum_scatter_p,
+    pswapaxes,
+)
 from funcflow.lax.indexing import (
     gather,
     gather_p,
@@ -206,6 +197,7 @@ from funcflow.lax.joining import (
     unstack,
 )
 from funcflow.lax.loops import associative_scan, fori_loop, map
+from funcflow.lax.named_axes import axis_index, axis_index_p, axis_size
 from funcflow.lax.precision import Precision, PrecisionLike
 from funcflow.lax.prng import threefry2x32, threefry2x32_p
 from funcflow.lax.random_gamma import random_gamma_grad
@@ -263,6 +255,7 @@ from funcflow.lax.shape import (
     broadcast_in_dim_p,
     broadcast_shapes,
     broadcast_to,
+    broadcast_to_rank,
     collapse,
     expand_dims,
     reduce_sum,
@@ -353,11 +346,11 @@ from funcflow.lax.window import (
     reduce_window,
     reduce_window_max_p,
     reduce_window_min_p,
-    reduce_window_shape_tuple,
     reduce_window_sum_p,
     select_and_gather_add,
     select_and_scatter_add,
 )
+from funcflow.lax.window_shapes import reduce_window_shape_tuple
 
 if TYPE_CHECKING:  # made of transforms, hence installed by `funcflow`
     from funcflow.transforms.implicit import custom_linear_solve, custom_root
@@ -382,9 +375,7 @@ __all__ = [
     "convert_element_type_p", "copy", "copy_p", "optimization_barrier", "optimization_barrier_p",
     "reduce_precision", "reduce_precision_p", "stop_gradient", "stop_gradient_p",
     # collective
-    "all_gather", "all_gather_p", "all_to_all", "all_to_all_p", "axis_index", "axis_index_p",
-    "axis_size", "pbroadcast", "pmax", "pmax_p", "pmean", "pmin", "pmin_p", "ppermute",
-    "ppermute_p", "pshuffle", "psum", "psum_p", "psum_scatter", "psum_scatter_p", "pswapaxes",
+    "pmax", "pmax_p", "pmean", "pmin", "pmin_p", "psum", "psum_p",
     # comparison
     "clamp", "clamp_p", "eq", "eq_p", "ge", "ge_p", "gt", "gt_p", "le", "le_p", "lt", "lt_p", "ne",
     "ne_p", "select", "select_n", "select_n_p",
@@ -414,12 +405,17 @@ __all__ = [
     "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim", "dynamic_slice_p",
     "dynamic_update_index_in_dim", "dynamic_update_slice", "dynamic_update_slice_in_dim",
     "dynamic_update_slice_p",
+    # exchange
+    "all_gather", "all_gather_p", "all_to_all", "all_to_all_p", "pbroadcast", "ppermute",
+    "ppermute_p", "pshuffle", "psum_scatter", "psum_scatter_p", "pswapaxes",
     # indexing
     "gather", "gather_p", "index_take", "scatter_add", "scatter_add_p",
     # joining
     "concatenate", "concatenate_p", "split", "split_p", "stack", "tile", "unstack",
     # loops
     "associative_scan", "fori_loop", "map",
+    # named_axes
+    "axis_index", "axis_index_p", "axis_size",
     # precision
     "Precision", "PrecisionLike",
     # prng
@@ -442,6 +438,7 @@ __all__ = [
     "scatter_sub", "scatter_sub_p",
     # shape
     "broadcast", "broadcast_in_dim", "broadcast_in_dim_p", "broadcast_shapes", "broadcast_to",
+    "broadcast_to_rank",
     "collapse", "expand_dims", "reduce_sum", "reduce_sum_p", "reshape", "reshape_p", "squeeze",
     "transpose", "transpose_p",
     # slicing

@@ -42,7 +42,7 @@ def constant(value: float, like: Any) -> Any:
 
 
 def _neg_transpose(ctx: Any, ct: Any, x: Any) -> Any:
-    return [Zero(x.aval) if type(ct) is Zero else neg_p.bind(ct)]
+    return [neg_p.bind(ct)]
 
 
 neg_p = unary(
@@ -62,7 +62,7 @@ def neg(x: Any) -> Array:
 def _sub_transpose(ctx: Any, ct: Any, x: Any, y: Any) -> Any:
     out: list[Any] = [unbroadcast(ct, x.aval) if is_undefined(x) else None, None]
     if is_undefined(y):
-        out[1] = unbroadcast(ct if type(ct) is Zero else neg_p.bind(ct), y.aval)
+        out[1] = unbroadcast(neg_p.bind(ct), y.aval)
     return out
 
 
@@ -87,15 +87,13 @@ def sub(x: Any, y: Any) -> Array:
 
 
 def _product_transpose(ctx: Any, ct: Any, x: Any, y: Any) -> Any:
-    if type(ct) is Zero:
-        return [Zero(a.aval) if is_undefined(a) else None for a in (x, y)]
     if is_undefined(x):
         return [unbroadcast(mul_p.bind(ct, y), x.aval), None]
     return [None, unbroadcast(mul_p.bind(ct, x), y.aval)]
 
 
 def _quotient_transpose(ctx: Any, ct: Any, x: Any, y: Any) -> Any:
-    return [Zero(x.aval) if type(ct) is Zero else unbroadcast(div_p.bind(ct, y), x.aval), None]
+    return [unbroadcast(div_p.bind(ct, y), x.aval), None]
 
 
 _product_partials = [

@@ -139,8 +139,6 @@ def _select_n_jvp(ctx: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> 
 
 
 def _select_n_transpose(ctx: Any, ct: Any, which: Any, *cases: Any) -> Any:
-    if type(ct) is Zero:
-        return [None, *[Zero(c.aval) if is_undefined(c) else None for c in cases]]
     zero = np.zeros((), aval_of(ct).dtype)
 
     def share(number: int, case: Any) -> Any:

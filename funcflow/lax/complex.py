@@ -10,7 +10,7 @@ import numpy as np
 
 from funcflow.core import dtypes
 from funcflow.core.array import Array
-from funcflow.core.aval import Zero, is_undefined
+from funcflow.core.aval import is_undefined
 from funcflow.core.errors import DtypeError
 from funcflow.lax.forms import INEXACT, elementwise, same_dtype, unary
 from funcflow.lax.shape import unbroadcast
@@ -19,12 +19,12 @@ from funcflow.lax.shape import unbroadcast
 
 
 def _real_transpose(ctx: Any, ct: Any, z: Any) -> Any:
-    return [Zero(z.aval) if type(ct) is Zero else complex(ct, 0.0)]
+    return [complex(ct, 0.0)]
 
 
 def _imag_transpose(ctx: Any, ct: Any, z: Any) -> Any:
     # imag(z) is the real part of -i z, so the cotangent is -i ct
-    return [Zero(z.aval) if type(ct) is Zero else conj(complex(0.0, ct))]
+    return [conj(complex(0.0, ct))]
 
 
 real_p = unary(
@@ -76,8 +76,6 @@ def _complex_impl(xp: Any, x: Any, y: Any) -> Any:
 
 
 def _complex_transpose(ctx: Any, ct: Any, x: Any, y: Any) -> Any:
-    if type(ct) is Zero:
-        return [Zero(a.aval) if is_undefined(a) else None for a in (x, y)]
     return [
         unbroadcast(real_p.bind(ct), x.aval) if is_undefined(x) else None,
         # the real part of i ct
@@ -114,8 +112,6 @@ def complex(x: Any, y: Any) -> Array:
 
 
 def _conj_transpose(ctx: Any, ct: Any, x: Any) -> Any:
-    if type(ct) is Zero:
-        return [Zero(x.aval)]
     return [conj(ct) if dtypes.is_complex(x.aval.dtype) else real_p.bind(ct)]
 
 

@@ -17,6 +17,7 @@ from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import structure_difference
 from funcflow.core.rules import define
 from funcflow.core.staging import stage_out
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import clamp, ne, select_n
 from funcflow.lax.shape import broadcast_to, expand_dims, zeros
@@ -29,6 +30,7 @@ Branches = tuple[ClosedJaxpr, ...]
 _NO_OPERAND = object()
 
 
+@hides_internal_frames
 def cond(
     pred: Any,
     true_fun: Callable[..., Any],
@@ -71,6 +73,7 @@ def cond(
     return _bind("cond", index, (false_fun, true_fun), ("false_fun", "true_fun"), operands)
 
 
+@hides_internal_frames
 def switch(
     index: Any,
     branches: Sequence[Callable[..., Any]],

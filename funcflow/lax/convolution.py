@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core.array import aval_of, shape_of
-from funcflow.core.aval import ShapedArray, Zero, is_undefined
+from funcflow.core.aval import ShapedArray, is_undefined
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import define
@@ -251,9 +251,7 @@ def _transpose(ctx: Any, ct: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
         (_transpose_lhs, lhs, rhs) if is_undefined(lhs) else (_transpose_rhs, rhs, lhs)
     )
     aval = linear.aval
-    if type(ct) is Zero:
-        out: Any = Zero(aval)
-    elif not aval.size or not np.size(ct):
+    if not aval.size or not np.size(ct):
         out = zeros(aval)
     else:
         other, ct = promoted_pair(other, ct)

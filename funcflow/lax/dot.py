@@ -222,8 +222,6 @@ def _dot_general_transpose(
 ) -> Any:
     """Contract the cotangent with the other operand over the axes that came from it."""
     linear, other = (lhs, rhs) if is_undefined(lhs) else (rhs, lhs)
-    if type(ct) is Zero:
-        return [Zero(x.aval) if x is linear else None for x in (lhs, rhs)]
     (ours, theirs), (our_batch, their_batch) = (
         dimension_numbers if linear is lhs else [pair[::-1] for pair in dimension_numbers]
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from funcflow.core import dtypes, rules
 from funcflow.core.array import aval_of, ndim_of, shape_of
-from funcflow.core.aval import Shape, ShapedArray, Zero, is_undefined
+from funcflow.core.aval import Shape, ShapedArray, is_undefined
 from funcflow.core.errors import DtypeError, ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import define
@@ -157,8 +157,6 @@ def _dynamic_slice_impl(xp: Any, x: Any, *starts: Any, slice_sizes: Shape) -> An
 
 
 def _dynamic_slice_transpose(ctx: Any, ct: Any, x: Any, *starts: Any, slice_sizes: Shape) -> Any:
-    if type(ct) is Zero:
-        return [Zero(x.aval), *[None] * len(starts)]
     x_ct = dynamic_update_slice_p.bind(zeros(x.aval), ct, *starts)
     return [x_ct, *[None] * len(starts)]
 
@@ -297,8 +295,6 @@ def _dynamic_update_slice_impl(xp: Any, x: Any, update: Any, *starts: Any) -> An
 
 def _dynamic_update_slice_transpose(ctx: Any, ct: Any, x: Any, update: Any, *starts: Any) -> Any:
     held = [None] * len(starts)
-    if type(ct) is Zero:
-        return [*[Zero(a.aval) if is_undefined(a) else None for a in (x, update)], *held]
     aval = update.aval if is_undefined(update) else aval_of(update)
     x_ct = update_ct = None
     if is_undefined(x):

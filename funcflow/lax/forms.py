@@ -27,7 +27,6 @@ from funcflow.lax.shape import (
 FLOATS = "f"
 INEXACT = "fc"
 NUMBERS = "iufc"
-REALS = "iuf"
 INTEGERS = "iu"
 BITS = "biu"
 ANY = "biufc"

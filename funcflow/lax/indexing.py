@@ -175,8 +175,6 @@ def _gather_transpose(
     fill_value: Any,
     **params: Any,
 ) -> Any:
-    if type(ct) is Zero:
-        return [Zero(x.aval), None]
     dims = to_scatter(dimension_numbers)
     x_ct = scatter_add_p.bind(zeros(x.aval), indices, ct, dimension_numbers=dims, **params)
     return [x_ct, None]
@@ -348,8 +346,6 @@ def gather_updates(
 def _scatter_add_transpose(
     ctx: Any, ct: Any, x: Any, indices: Any, updates: Any, **params: Any
 ) -> Any:
-    if type(ct) is Zero:
-        return [Zero(a.aval) if is_undefined(a) else None for a in (x, indices, updates)]
     updates_ct = None
     if is_undefined(updates):
         updates_ct = gather_updates(ct, indices, updates.aval.shape, **params)

@@ -80,8 +80,6 @@ def _concatenate_impl(xp: Any, *arrays: Any, dimension: int) -> Any:
 
 
 def _concatenate_transpose(ctx: Any, ct: Any, *arrays: Any, dimension: int) -> Any:
-    if type(ct) is Zero:
-        return [Zero(x.aval) if is_undefined(x) else None for x in arrays]
     sizes = [(x.aval if is_undefined(x) else aval_of(x)).shape[dimension] for x in arrays]
     parts = split(ct, sizes, dimension)
     return [part if is_undefined(x) else None for x, part in zip(arrays, parts, strict=True)]
@@ -156,8 +154,6 @@ def _split_jvp(ctx: Any, primals: Any, tangents: Any, **params: Any) -> Any:
 def _split_transpose(
     ctx: Any, cts: Sequence[Any], x: Any, *, sizes: tuple[int, ...], axis: int
 ) -> Any:
-    if all(type(ct) is Zero for ct in cts):
-        return [Zero(x.aval)]
     return [concatenate([instantiate(ct) for ct in cts], axis)]
 
 

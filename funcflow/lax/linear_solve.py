@@ -125,8 +125,6 @@ def _jvp(ctx: Any, primals: Sequence[Any], tangents: Sequence[Any], *, transpose
 def _transpose(
     ctx: Any, ct: Any, a: Any, factors: Any, permutation: Any, b: Any, *, transpose: bool
 ) -> Any:
-    if type(ct) is Zero:
-        return [None, None, None, Zero(b.aval)]
     out = factored_solve_p.bind(a, factors, permutation, ct, transpose=not transpose)
     return [None, None, None, out]
 

@@ -14,6 +14,7 @@ from funcflow.core.flatten import flatten_arguments, name_of
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.pytree import tree_flatten, tree_structure
 from funcflow.core.staging import stage_out
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.carry import trace_body
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import lt
@@ -27,6 +28,7 @@ from funcflow.lax.slicing import pad, rev, slice_in_dim
 from funcflow.lax.while_loop import bind_while
 
 
+@hides_internal_frames
 def fori_loop(
     lower: Any,
     upper: Any,
@@ -119,6 +121,7 @@ def _is_known(bound: Any) -> bool:
     return type(bound) in SCALARS or isinstance(bound, ConcreteArray | np.ndarray | np.generic)
 
 
+@hides_internal_frames
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
     """Apply `f` to each element of `xs` along the leading axis, one after the other.
 
@@ -134,6 +137,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     return scan(lambda _, x: (None, f(x)), None, xs)[1]
 
 
+@hides_internal_frames
 def associative_scan(
     fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0
 ) -> Any:

@@ -17,6 +17,7 @@ from funcflow.core.pytree import tree_structure
 from funcflow.core.rewrite import cse, dce, hoist, permute, split_invariant
 from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.carry import trace_body
 from funcflow.lax.forms import add_p
 from funcflow.lax.shape import instantiate, moveaxis, zeros
@@ -24,6 +25,7 @@ from funcflow.lax.shape import instantiate, moveaxis, zeros
 scan_p = Primitive("scan", multiple_results=True)
 
 
+@hides_internal_frames
 def scan(
     f: Callable[..., Any],
     init: Any,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from funcflow.core.array import aval_of, shape_of
-from funcflow.core.aval import Shape, Zero, is_undefined
+from funcflow.core.aval import Shape, Zero
 from funcflow.core.errors import ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import define
@@ -116,8 +116,6 @@ def _scatter_mul_jvp_in_turn(
 def _scatter_mul_transpose(
     ctx: Any, ct: Any, x: Any, indices: Any, updates: Any, **params: Any
 ) -> Any:
-    if type(ct) is Zero:
-        return [Zero(a.aval) if is_undefined(a) else None for a in (x, indices, updates)]
     # linear in the operand alone: each element is multiplied by its updates
     return [scatter_mul_p.bind(ct, indices, updates, **params), None, None]
 

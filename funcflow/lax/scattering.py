@@ -94,8 +94,6 @@ def _scatter_jvp(ctx: Any, primals: Sequence[Any], tangents: Sequence[Any], **pa
 
 
 def _scatter_transpose(ctx: Any, ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Any:
-    if type(ct) is Zero:
-        return [Zero(a.aval) if is_undefined(a) else None for a in (x, indices, updates)]
     aval = updates.aval if is_undefined(updates) else aval_of(updates)
     x_ct = updates_ct = None
     if is_undefined(x):
@@ -150,8 +148,6 @@ def scatter_sub(
 def _scatter_sub_transpose(
     ctx: Any, ct: Any, x: Any, indices: Any, updates: Any, **params: Any
 ) -> Any:
-    if type(ct) is Zero:
-        return [Zero(a.aval) if is_undefined(a) else None for a in (x, indices, updates)]
     updates_ct = None
     if is_undefined(updates):
         updates_ct = neg(gather_updates(ct, indices, updates.aval.shape, **params))

@@ -75,8 +75,6 @@ def _broadcast_in_dim_impl(
 def _broadcast_in_dim_transpose(
     ctx: Any, ct: Any, x: Any, *, shape: Shape, broadcast_dimensions: tuple[int, ...]
 ) -> Any:
-    if type(ct) is Zero:
-        return [Zero(x.aval)]
     new = [i for i in range(len(shape)) if i not in broadcast_dimensions]
     grown = [
         dim
@@ -116,6 +114,16 @@ def broadcast_to(operand: Any, shape: Sequence[int]) -> Any:
     """Repeat `operand` to `shape` as NumPy does: axes are aligned from the right."""
     offset = len(shape) - ndim_of(operand)
     return broadcast_in_dim(operand, shape, tuple(range(offset, len(shape))))
+
+
+def broadcast_to_rank(x: Any, rank: int) -> Any:
+    """The array with axes of extent 1 in front until it has `rank` axes, if it has fewer.
+
+    Example:
+        >>> ff.lax.broadcast_to_rank(fnp.zeros(3), 2).shape
+        (1, 3)
+    """
+    return expand_dims(x, range(rank - ndim_of(x)))
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
@@ -171,8 +179,6 @@ def batched_axes(axes: tuple[int, ...], d: int) -> tuple[tuple[int, ...], int]:
 
 
 def _reduce_sum_transpose(ctx: Any, ct: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
-    if type(ct) is Zero:
-        return [Zero(x.aval)]
     kept = tuple(i for i in range(x.aval.ndim) if i not in axes)
     return [broadcast_in_dim(ct, x.aval.shape, kept)]
 
@@ -225,7 +231,7 @@ def _reshape_abstract(x: ShapedArray, *, new_sizes: Shape) -> ShapedArray:
 
 
 def _reshape_transpose(ctx: Any, ct: Any, x: Any, *, new_sizes: Shape) -> Any:
-    return [Zero(x.aval) if type(ct) is Zero else reshape(ct, x.aval.shape)]
+    return [reshape(ct, x.aval.shape)]
 
 
 def _reshape_batch(ctx: Any, args: Any, dims: Any, *, new_sizes: Shape) -> Any:
@@ -294,8 +300,6 @@ def _transpose_abstract(x: ShapedArray, *, permutation: tuple[int, ...]) -> Shap
 
 
 def _transpose_transpose(ctx: Any, ct: Any, x: Any, *, permutation: tuple[int, ...]) -> Any:
-    if type(ct) is Zero:
-        return [Zero(x.aval)]
     return [transpose(ct, tuple(int(i) for i in np.argsort(permutation)))]
 
 
@@ -328,8 +332,6 @@ def moveaxis(x: Any, source: int, destination: int) -> Any:
 
 def unbroadcast(ct: Any, aval: ShapedArray) -> Any:
     """Sum a cotangent back to the shape that was broadcast."""
-    if type(ct) is Zero:
-        return Zero(aval)
     shape = aval_of(ct).shape
     if shape == aval.shape:
         return ct

@@ -125,8 +125,6 @@ def _slice_impl(xp: Any, x: Any, *, start_indices: Any, limit_indices: Any, stri
 def _slice_transpose(
     ctx: Any, ct: Any, x: Any, *, start_indices: Any, limit_indices: Any, strides: Any
 ) -> Any:
-    if type(ct) is Zero:
-        return [Zero(x.aval)]
     steps = strides or (1,) * x.aval.ndim
     config = []
     for start, step, extent, size in zip(start_indices, steps, x.aval.shape, ct.shape, strict=True):
@@ -304,8 +302,6 @@ def _pad_impl(xp: Any, x: Any, value: Any, *, padding_config: PaddingConfig) -> 
 
 
 def _pad_transpose(ctx: Any, ct: Any, x: Any, value: Any, *, padding_config: PaddingConfig) -> Any:
-    if type(ct) is Zero:
-        return [Zero(a.aval) if is_undefined(a) else None for a in (x, value)]
     shape = x.aval.shape if is_undefined(x) else shape_of(x)
     x_ct = value_ct = None
     if is_undefined(x):
@@ -378,8 +374,6 @@ define(
     abstract=lambda x, *, dimensions: x,
     impl=_rev_impl,
     jvp=linear_jvp(rev_p),
-    transpose=lambda ctx, ct, x, *, dimensions: [
-        Zero(x.aval) if type(ct) is Zero else rev(ct, dimensions)
-    ],
+    transpose=lambda ctx, ct, x, *, dimensions: [rev(ct, dimensions)],
     batch=_rev_batch,
 )

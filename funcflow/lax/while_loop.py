@@ -24,6 +24,7 @@ from funcflow.core.pytree import tree_structure
 from funcflow.core.rewrite import dce_closed, hoist, permute
 from funcflow.core.rules import define
 from funcflow.core.staging import split_jaxpr, stage_out
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.arithmetic import sub
 from funcflow.lax.bitwise import shift_right_logical
 from funcflow.lax.carry import trace_body
@@ -39,6 +40,7 @@ while_p = Primitive("while", multiple_results=True)
 _MAX_CHECKPOINTS = 32
 
 
+@hides_internal_frames
 def while_loop(
     cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any
 ) -> Any:

@@ -10,20 +10,19 @@ maximum: a gather at `window_winners`, whose transpose is a scatter-add.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from funcflow.core import dtypes, rules
 from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import Shape, ShapedArray, Zero
-from funcflow.core.errors import ArgumentError, ShapeError
+from funcflow.core.errors import ArgumentError
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure, tree_unflatten
 from funcflow.core.rules import NONDIFFERENTIABLE, NONLINEAR, Absent, Rule, define
 from funcflow.lax.arithmetic import add_p, max_p, min_p
 from funcflow.lax.comparison import ge_p, le_p
-from funcflow.lax.convolution_shapes import dilated, padtype_to_pads, windows_along
 from funcflow.lax.creation import full
 from funcflow.lax.dimension_numbers import GatherDimensionNumbers, ScatterDimensionNumbers
 from funcflow.lax.forms import ANY, NUMBERS, check_dtype
@@ -39,128 +38,7 @@ from funcflow.lax.monoid import (
 )
 from funcflow.lax.shape import broadcast_to, expand_dims, moveaxis, reshape
 from funcflow.lax.slicing import pad, pad_p, slice_in_dim
-
-Pads = tuple[tuple[int, int], ...]
-
-
-class Window(NamedTuple):
-    """How windows lie in an array; each field has one entry per axis.
-
-    The array is first spread out (`base_dilation - 1` holes between neighbours), then padded or,
-    where an entry is negative, cropped. A window's elements are `window_dilation` apart, the
-    windows `window_strides`. The fields are the parameters of the primitives below.
-    """
-
-    window_dimensions: Shape
-    window_strides: Shape
-    padding: Pads
-    base_dilation: Shape
-    window_dilation: Shape
-
-    def shape(self, shape: Shape) -> Shape:
-        """The number of windows along each axis of an array of the given shape."""
-        widths = spread(shape, self.base_dilation)
-        spans = spread(self.window_dimensions, self.window_dilation)
-        padded = [width + sum(pads) for width, pads in zip(widths, self.padding, strict=True)]
-        return tuple(map(windows_along, padded, spans, self.window_strides))
-
-    def padding_config(self) -> tuple[tuple[int, int, int], ...]:
-        """Padding and base dilation as `lax.pad` takes them."""
-        return tuple((*p, b - 1) for p, b in zip(self.padding, self.base_dilation, strict=True))
-
-    def insert_axis(self, d: int) -> "Window":
-        """The same windows in an array with a further axis at `d`."""
-        new = (1, 1, (0, 0), 1, 1)
-        fields: Any = ((*f[:d], n, *f[d:]) for f, n in zip(self, new, strict=True))
-        return Window(*fields)
-
-    def transposed(self, shape: Shape) -> "Window":
-        """The windows over cotangents: each element's window holds the windows it was in.
-
-        Holes and strides change places, and the padding leaves one window per element.
-        """
-        spans = spread(self.window_dimensions, self.window_dilation)
-        widths = spread(self.shape(shape), self.window_strides)
-        lows = [span - 1 - low for span, (low, _) in zip(spans, self.padding, strict=True)]
-        highs = [
-            span + (extent - 1) * base - width - low
-            for span, extent, base, width, low in zip(
-                spans, shape, self.base_dilation, widths, lows, strict=True
-            )
-        ]
-        return self._replace(
-            window_strides=self.base_dilation,
-            padding=tuple(zip(lows, highs, strict=True)),
-            base_dilation=self.window_strides,
-        )
-
-
-def spread(extents: Sequence[int], steps: Sequence[int]) -> Shape:
-    """The extents of axes whose elements are moved `steps` apart."""
-    return tuple(map(dilated, extents, steps))
-
-
-def _canonical_window(
-    function: str,
-    shape: Shape,
-    window_dimensions: Sequence[int],
-    window_strides: Sequence[int] | None,
-    padding: str | Sequence[tuple[int, int]],
-    base_dilation: Sequence[int] | None,
-    window_dilation: Sequence[int] | None,
-) -> Window:
-    ones = (1,) * len(shape)
-    given = {
-        "window_dimensions": window_dimensions,
-        "window_strides": ones if window_strides is None else window_strides,
-        "base_dilation": ones if base_dilation is None else base_dilation,
-        "window_dilation": ones if window_dilation is None else window_dilation,
-    }
-    counts: dict[str, Shape] = {}
-    for name in given:
-        counts[name] = values = tuple(map(int, given[name]))
-        _check_length(function, name, values, shape)
-        if any(value < 1 for value in values):
-            raise ArgumentError(
-                f"{function}: {name} must be positive, got {values}", mend="use numbers from 1 on"
-            )
-    if isinstance(padding, str):
-        spans = spread(counts["window_dimensions"], counts["window_dilation"])
-        padding = padtype_to_pads(shape, spans, counts["window_strides"], padding)
-    _check_length(function, "padding", padding, shape)
-    pads = tuple((int(low), int(high)) for low, high in padding)
-    return Window(padding=pads, **counts)
-
-
-def _check_length(function: str, name: str, values: Sequence[Any], shape: Shape) -> None:
-    if len(values) != len(shape):
-        raise ShapeError(
-            f"{function}: {name} {tuple(values)} for an operand of shape {tuple(shape)}",
-            mend="give one entry for each axis of the operand",
-        )
-
-
-def reduce_window_shape_tuple(
-    operand_shape: Sequence[int],
-    window_dimensions: Sequence[int],
-    window_strides: Sequence[int] | None,
-    padding: str | Sequence[tuple[int, int]],
-    base_dilation: Sequence[int] | None = None,
-    window_dilation: Sequence[int] | None = None,
-) -> Shape:
-    """The shape of the result of `reduce_window`; see there for the arguments."""
-    shape = tuple(map(int, operand_shape))
-    window = _canonical_window(
-        "reduce_window_shape_tuple",
-        shape,
-        window_dimensions,
-        window_strides,
-        padding,
-        base_dilation,
-        window_dilation,
-    )
-    return window.shape(shape)
-
+from funcflow.lax.window_shapes import Window, canonical_window
 
 # --- folding --------------------------------------------------------------------------------
 
@@ -277,8 +155,6 @@ def _pad_buffer(xp: Any, x: Any, value: Any, window: Window) -> Any:
 
 
 def _window_sum_transpose(ctx: Any, ct: Any, x: Any, **window: Any) -> Any:
-    if type(ct) is Zero:
-        return [Zero(x.aval)]
     back = Window(**window).transposed(x.aval.shape)
     return [reduce_window_sum_p.bind(ct, **back._asdict())]
 
@@ -361,7 +237,7 @@ def reduce_window(
     """
     closed, leaves, inits = trace_computation("reduce_window", computation, operand, init_value)
     aval = aval_of(leaves[0])
-    window = _canonical_window(
+    window = canonical_window(
         "reduce_window",
         aval.shape,
         window_dimensions,
@@ -515,7 +391,7 @@ def _winners(function: str, operand: Any, select_prim: Primitive, window: Any) -
             f"{function}: select_prim must be ge_p or le_p, got {select_prim}",
             mend="use ff.lax.ge_p for maxima, ff.lax.le_p for minima",
         )
-    canonical = _canonical_window(function, shape_of(operand), *window)
+    canonical = canonical_window(function, shape_of(operand), *window)
     return window_winners_p.bind(
         operand, select=_SELECTS[select_prim], batch_dims=0, **canonical._asdict()
     )

@@ -13,9 +13,10 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
+from funcflow.numpy.averages import count
 from funcflow.numpy.logic import truth
 from funcflow.numpy.promotion import Axis, as_array, promote_inexact
-from funcflow.numpy.reductions import count, reduced_axes
+from funcflow.numpy.reductions import reduced_axes
 from funcflow.transforms.custom_jvp import custom_jvp
 
 

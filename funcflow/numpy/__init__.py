@@ -37,6 +37,7 @@ from funcflow.numpy.arithmetic import (
     true_divide,
 )
 from funcflow.numpy.array_methods import METHODS
+from funcflow.numpy.averages import average, mean, std, var
 from funcflow.numpy.bitwise import (
     bitwise_and,
     bitwise_count,
@@ -290,16 +291,12 @@ from funcflow.numpy.reductions import (
     any,
     argmax,
     argmin,
-    average,
     count_nonzero,
     max,
-    mean,
     min,
     prod,
     ptp,
-    std,
     sum,
-    var,
 )
 from funcflow.numpy.rounding import around, ceil, fix, floor, rint, round, trunc
 from funcflow.numpy.scalar_types import (
@@ -424,6 +421,8 @@ __all__ = [
     "floor_divide", "fmax", "fmin", "fmod", "gcd", "hypot", "lcm", "maximum", "minimum", "mod",
     "multiply", "negative", "positive", "pow", "power", "reciprocal", "remainder", "sign",
     "sqrt", "square", "subtract", "true_divide",
+    # averages
+    "average", "mean", "std", "var",
     # bitwise
     "bitwise_and", "bitwise_count", "bitwise_invert", "bitwise_left_shift", "bitwise_not",
     "bitwise_or", "bitwise_right_shift", "bitwise_xor", "invert", "left_shift", "right_shift",
@@ -492,8 +491,8 @@ __all__ = [
     "arange", "fromfunction", "geomspace", "indices", "linspace", "logspace", "meshgrid",
     "mgrid", "ogrid", "vander",
     # reductions
-    "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "max", "mean",
-    "min", "prod", "ptp", "std", "sum", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "max", "min", "prod", "ptp",
+    "sum",
     # rounding
     "around", "ceil", "fix", "floor", "rint", "round", "trunc",
     # scalar_types

@@ -14,6 +14,7 @@ from funcflow.core.eager import operators
 from funcflow.core.errors import LeafTypeError
 from funcflow.numpy import (
     arithmetic,
+    averages,
     bitwise,
     complex_parts,
     creation,
@@ -173,7 +174,7 @@ _NAMED = {
     "dot": products.dot,
     "flatten": _flatten,
     "max": reductions.max,
-    "mean": reductions.mean,
+    "mean": averages.mean,
     "min": reductions.min,
     "nonzero": nonzero.nonzero,
     "prod": reductions.prod,
@@ -185,13 +186,13 @@ _NAMED = {
     "searchsorted": sorting.searchsorted,
     "sort": sorting.sort,
     "squeeze": manipulation.squeeze,
-    "std": reductions.std,
+    "std": averages.std,
     "sum": reductions.sum,
     "swapaxes": manipulation.swapaxes,
     "take": selection.take,
     "trace": diagonals.trace,
     "transpose": _transpose,
-    "var": reductions.var,
+    "var": averages.var,
     "view": _view,
     # attributes
     "T": property(manipulation.transpose),

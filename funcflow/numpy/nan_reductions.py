@@ -8,7 +8,7 @@ import numpy as np
 from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array
-from funcflow.numpy import reductions
+from funcflow.numpy import averages, reductions
 from funcflow.numpy.floating import isnan
 from funcflow.numpy.logic import logical_and, logical_not
 from funcflow.numpy.promotion import Axis, convert, refuse_out
@@ -23,7 +23,7 @@ def without_nans(name: str, a: Any, identity: Any) -> Array:
     return lax.select(isnan(a), convert(identity, a.dtype), a)
 
 
-def _present(name: str, a: Array, where: Any) -> Array:
+def _present(a: Array, where: Any) -> Array:
     """Which elements are no NaNs and take part."""
     present = logical_not(isnan(a))
     return present if where is None else logical_and(present, where)
@@ -104,8 +104,8 @@ def nanmean(
 ) -> Array:
     """The mean over axes of what is not NaN; NaN where all is NaN. See `mean`."""
     a = operand("nanmean", a)
-    present = _present("nanmean", a, where)
-    return reductions.mean(a, axis, dtype, out, keepdims, where=present)
+    present = _present(a, where)
+    return averages.mean(a, axis, dtype, out, keepdims, where=present)
 
 
 def nanvar(
@@ -120,8 +120,8 @@ def nanvar(
 ) -> Array:
     """The variance over axes of what is not NaN; see `var`."""
     a = operand("nanvar", a)
-    present = _present("nanvar", a, where)
-    return reductions.var(a, axis, dtype, out, ddof, keepdims, where=present, mean=mean)
+    present = _present(a, where)
+    return averages.var(a, axis, dtype, out, ddof, keepdims, where=present, mean=mean)
 
 
 def nanstd(

@@ -10,11 +10,11 @@ from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.numpy.arguments import cast, is_sequence, static, static_int
+from funcflow.numpy.averages import mean
 from funcflow.numpy.promotion import as_array
 from funcflow.numpy.quantiles import median
 from funcflow.numpy.ranges import linspace
 from funcflow.numpy.reductions import max as maximum_of
-from funcflow.numpy.reductions import mean
 from funcflow.numpy.reductions import min as minimum_of
 from funcflow.numpy.selection import take
 from funcflow.numpy.vectorizing import apply_along_axis

@@ -10,6 +10,7 @@ from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
 from funcflow.numpy import reductions
+from funcflow.numpy.averages import aligned_weights
 from funcflow.numpy.floating import isnan
 from funcflow.numpy.indexing import getitem
 from funcflow.numpy.promotion import (
@@ -20,7 +21,7 @@ from funcflow.numpy.promotion import (
     is_complex,
     refuse_out,
 )
-from funcflow.numpy.reductions import aligned_weights, operand, reduced_axes
+from funcflow.numpy.reductions import operand, reduced_axes
 
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf")
 

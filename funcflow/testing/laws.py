@@ -3,6 +3,7 @@
     jit:   jit(f) == f, with the same dtypes, shapes and weak flags; each equation of the jaxpr
            has the types that tracing promises
     vmap:  vmap(f) == stacked f, for mapped subsets of the arguments and other axes, also jitted
+    pmap:  pmap(f) == vmap(f)
     fwd:   jvp == difference quotient == linearize, and jvp itself obeys the laws of jit and vmap
     rev:   <ct, J t> == <J^T ct, t>, and vjp itself obeys the laws of jit and vmap
 
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.core.array import Array, aval_of, wrap
+from funcflow.core.config import config
 from funcflow.core.errors import FuncflowError
 from funcflow.core.pytree import tree_flatten, tree_leaves, tree_map
 from funcflow.testing.compare import (
@@ -39,9 +41,11 @@ from funcflow.testing.gradients import (
     reverse_derivative,
 )
 from funcflow.testing.typed import check_types
+from funcflow.transforms.devices import device_count
 from funcflow.transforms.jit import jit
 from funcflow.transforms.jvp import jvp
 from funcflow.transforms.linearize import linearize, vjp
+from funcflow.transforms.pmap import pmap
 from funcflow.transforms.vmap import vmap
 
 _Function = Callable[..., Any]
@@ -55,7 +59,7 @@ def check_laws(
     args: Sequence[Any],
     *,
     order: int = 2,
-    modes: Sequence[str] = ("jit", "vmap", "fwd", "rev"),
+    modes: Sequence[str] = ("jit", "vmap", "pmap", "fwd", "rev"),
     atol: float | None = None,
     rtol: float | None = None,
 ) -> None:
@@ -90,6 +94,8 @@ def check_laws(
         if "vmap" in modes:
             _check_vmap(flat, leaves, "f", limits)
             _check_vmap_axes(flat, leaves, limits)
+        if "pmap" in modes:
+            _check_pmap(flat, leaves, limits)
         if order > 0:
             _check_derivatives(f, args, order, modes, limits)
     except AssertionError as error:
@@ -121,6 +127,17 @@ def _check_vmap(f: _Function, leaves: Sequence[Any], name: str, limits: dict[str
     check(f"vmap({name}) == stacked {name}", vmap(f)(*stacked))
     check(f"jit(vmap({name})) == stacked {name}", jit(vmap(f))(*stacked))
     check(f"vmap(jit({name})) == stacked {name}", vmap(jit(f))(*stacked))
+
+
+def _check_pmap(f: _Function, leaves: Sequence[Any], limits: dict[str, Any]) -> None:
+    """One device per lane."""
+    if not leaves:
+        return
+    size = _lane_count(leaves)
+    stacked = [_stack(_lanes(x, size), 0) for x in leaves]
+    with config(num_cpu_devices=max(size, device_count())):
+        got = pmap(f)(*stacked)
+    assert_close("pmap(f) == vmap(f)", got, vmap(f)(*stacked), tolerances=REORDERED, **limits)
 
 
 def _check_vmap_axes(f: _Function, leaves: Sequence[Any], limits: dict[str, Any]) -> None:

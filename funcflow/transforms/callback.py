@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from funcflow.lax.shape import expand_dims, moveaxis
 
 # --- callbacks that return values -------------------------------------------------------------
 
-callback_p = Primitive("callback", multiple_results=True)
+pure_callback_p = Primitive("pure_callback", multiple_results=True)
+io_callback_p = Primitive("io_callback", multiple_results=True)
 
 _METHODS = ("sequential", "expand_dims", "broadcast_all")
 
@@ -52,7 +54,13 @@ def pure_callback(
         >>> ff.jit(lambda x: ff.pure_callback(np.cbrt, out, x))(fnp.array([1.0, 8.0]))
         Array([1., 2.], dtype=float32)
     """
-    return _bind_callback(callback, result_shape_dtypes, args, kwargs, vmap_method, "")
+    if vmap_method not in (None, *_METHODS):
+        raise ArgumentError(
+            f"pure_callback: vmap_method={vmap_method!r}",
+            mend=f"use one of {', '.join(_METHODS)}, or None",
+        )
+    bind = partial(pure_callback_p.bind, vmap_method=vmap_method)
+    return _bind_callback(bind, callback, result_shape_dtypes, args, kwargs)
 
 
 def io_callback(
@@ -66,32 +74,20 @@ def io_callback(
 
     Calls always happen in program order, whatever `ordered` says; `vmap` makes one per lane.
     """
-    return _bind_callback(callback, result_shape_dtypes, args, kwargs, "sequential", "io")
+    return _bind_callback(io_callback_p.bind, callback, result_shape_dtypes, args, kwargs)
 
 
 def _bind_callback(
+    bind: Callable[..., list[Any]],
     callback: Callable[..., Any],
     result: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    vmap_method: str | None,
-    effect: str,
 ) -> Any:
-    if vmap_method not in (None, *_METHODS):
-        raise ArgumentError(
-            f"pure_callback: vmap_method={vmap_method!r}",
-            mend=f"use one of {', '.join(_METHODS)}, or None",
-        )
     leaves, in_tree = flatten_arguments(f"callback {name_of(callback)}", args, kwargs)
     structs, out_tree = tree_flatten(result)
     avals = tuple(aval_of(s).strip_weak_type() for s in structs)
-    outs = callback_p.bind(
-        *leaves,
-        callback=_Callback(callback, in_tree, out_tree),
-        out_avals=avals,
-        vmap_method=vmap_method,
-        effect=effect,
-    )
+    outs = bind(*leaves, callback=_Callback(callback, in_tree, out_tree), out_avals=avals)
     return out_tree.unflatten(outs)
 
 
@@ -144,22 +140,24 @@ def _read_only(x: Any) -> Any:
 
 
 def _callback_impl(
-    xp: Any, *buffers: Any, callback: _Callback, out_avals: Any, vmap_method: Any, effect: str
+    xp: Any, *buffers: Any, callback: _Callback, out_avals: Any, **_: Any
 ) -> list[Any]:
     return callback(buffers, out_avals)
 
 
-def _callback_jvp(ctx: Any, primals: Any, tangents: Any, *, effect: str, **params: Any) -> Any:
-    if effect:
-        outs = callback_p.bind(*primals, effect=effect, **params)
-        return outs, [Zero(aval_of(x)) for x in outs]
+def _pure_jvp(ctx: Any, primals: Any, tangents: Any, *, callback: _Callback, **_: Any) -> Any:
     raise NotDifferentiableError(
-        f"pure_callback({params['callback'].__name__}) has no derivative",
+        f"pure_callback({callback.__name__}) has no derivative",
         mend="wrap it in ff.custom_jvp or ff.custom_vjp and give the rule",
     )
 
 
-def _callback_batch(
+def _io_jvp(ctx: Any, primals: Any, tangents: Any, **params: Any) -> Any:
+    outs = io_callback_p.bind(*primals, **params)
+    return outs, [Zero(aval_of(x)) for x in outs]
+
+
+def _pure_batch(
     ctx: Any,
     args: Any,
     dims: Any,
@@ -167,29 +165,37 @@ def _callback_batch(
     callback: _Callback,
     out_avals: tuple[ShapedArray, ...],
     vmap_method: str | None,
-    effect: str,
 ) -> Any:
     if vmap_method is None:
         raise ArgumentError(
             f"vmap reached pure_callback({callback.__name__}), which does not say how to map it",
             mend="pass vmap_method='sequential' (or 'expand_dims', 'broadcast_all')",
         )
-    params = {"callback": callback, "vmap_method": vmap_method, "effect": effect}
+    bind = partial(pure_callback_p.bind, callback=callback, vmap_method=vmap_method)
     if vmap_method == "sequential":
-        mapped = [moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True) if d is not None]
-
-        def one(rows: list[Any]) -> list[Any]:
-            rest = iter(rows)
-            full = [x if d is None else next(rest) for x, d in zip(args, dims, strict=True)]
-            return callback_p.bind(*full, out_avals=out_avals, **params)
-
-        return sequential_map(one, mapped), [0] * len(out_avals)
+        return _lane_by_lane(partial(bind, out_avals=out_avals), args, dims)
     full = [
         moveaxis(x, d, 0) if d is not None else _leading_axis(ctx, x, vmap_method)
         for x, d in zip(args, dims, strict=True)
     ]
     batched = tuple(a.update(shape=(ctx.size, *a.shape)) for a in out_avals)
-    return callback_p.bind(*full, out_avals=batched, **params), [0] * len(batched)
+    return bind(*full, out_avals=batched), [0] * len(batched)
+
+
+def _io_batch(ctx: Any, args: Any, dims: Any, **params: Any) -> Any:
+    return _lane_by_lane(partial(io_callback_p.bind, **params), args, dims)
+
+
+def _lane_by_lane(bind: Callable[..., list[Any]], args: Any, dims: Any) -> Any:
+    """One call per lane, in a loop."""
+    mapped = [moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True) if d is not None]
+
+    def one(rows: list[Any]) -> list[Any]:
+        rest = iter(rows)
+        return bind(*(x if d is None else next(rest) for x, d in zip(args, dims, strict=True)))
+
+    outs = sequential_map(one, mapped)
+    return outs, [0] * len(outs)
 
 
 def _leading_axis(ctx: Any, x: Any, vmap_method: str) -> Any:
@@ -197,13 +203,21 @@ def _leading_axis(ctx: Any, x: Any, vmap_method: str) -> Any:
 
 
 define(
-    callback_p,
+    pure_callback_p,
     abstract=lambda *avals, out_avals, **_: list(out_avals),
     impl=_callback_impl,
-    jvp=_callback_jvp,
+    jvp=_pure_jvp,
     transpose=NONLINEAR,
-    batch=_callback_batch,
-    effects=lambda *, effect, **_: frozenset({effect} if effect else ()),
+    batch=_pure_batch,
+)
+define(
+    io_callback_p,
+    abstract=lambda *avals, callback, out_avals: list(out_avals),
+    impl=_callback_impl,
+    jvp=_io_jvp,
+    transpose=NONLINEAR,
+    batch=_io_batch,
+    effects=lambda **_: frozenset({"io"}),
 )
 
 # --- debug.print ------------------------------------------------------------------------------
@@ -238,6 +252,7 @@ def debug_print(fmt: str, *args: Any, ordered: bool = False, **kwargs: Any) -> N
         values = tuple(tree_map(as_array, values))
         sys.stdout.write(fmt.format(*values, **tree_map(as_array, named)) + "\n")
 
+    show.__name__ = f"print {fmt!r}"  # as the text of jaxprs shows it
     debug_callback(show, *args, **kwargs)
 
 
@@ -246,15 +261,7 @@ def _debug_impl(xp: Any, *buffers: Any, callback: _Callback) -> list[Any]:
 
 
 def _debug_batch(ctx: Any, args: Any, dims: Any, *, callback: _Callback) -> Any:
-    mapped = [moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True) if d is not None]
-
-    def one(rows: list[Any]) -> None:
-        rest = iter(rows)
-        full = [x if d is None else next(rest) for x, d in zip(args, dims, strict=True)]
-        debug_p.bind(*full, callback=callback)
-
-    sequential_map(one, mapped)
-    return [], []
+    return _lane_by_lane(partial(debug_p.bind, callback=callback), args, dims)
 
 
 define(

@@ -20,6 +20,7 @@ from funcflow.core.pytree import tree_map
 from funcflow.core.rewrite import dce, dce_closed, hoist, used_inputs
 from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.convolution import conv_general_dilated_p
 from funcflow.lax.dot import dot_general_p
 from funcflow.lax.shape import moveaxis
@@ -64,6 +65,7 @@ def checkpoint(
     name = f"checkpoint of {name_of(fun)}"
     static = StaticArguments(name, fun, listed(static_argnums), listed(static_argnames))
 
+    @hides_internal_frames
     @wraps(fun)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         bound, args, kwargs, _ = static.bind(fun, args, kwargs)
@@ -212,56 +214,64 @@ define(
 )
 
 
-def _save_names(*names: str) -> Policy:
-    """Save only values named with `checkpoint_name`."""
-
-    def policy(primitive: Primitive, *_: Any, **params: Any) -> bool:
-        return primitive is name_p and params["name"] in names
-
-    return policy
-
-
-def _save_any_names_but(*names: str) -> Policy:
-    """Save all named values but these."""
-
-    def policy(primitive: Primitive, *_: Any, **params: Any) -> bool:
-        return primitive is name_p and params["name"] not in names
-
-    return policy
-
-
-def _save_all_but_names(*names: str) -> Policy:
-    """Save all values, named or not, but these."""
-
-    def policy(primitive: Primitive, *_: Any, **params: Any) -> bool:
-        return not (primitive is name_p and params["name"] in names)
-
-    return policy
-
-
-def _dots(primitive: Primitive, *_: Any, **__: Any) -> bool:
-    return primitive in (dot_general_p, conv_general_dilated_p)
-
-
-def _dots_without_batch(primitive: Primitive, *_: Any, **params: Any) -> bool:
-    return primitive is dot_general_p and not params["dimension_numbers"][1][0]
-
-
-def _either(*policies: Policy) -> Policy:
-    return lambda primitive, *avals, **params: any(
-        policy(primitive, *avals, **params) for policy in policies
-    )
-
-
 class checkpoint_policies:
     """What `checkpoint` may save: `checkpoint(f, policy=checkpoint_policies.dots_saveable)`."""
 
-    everything_saveable = staticmethod(lambda *_, **__: True)
-    nothing_saveable = staticmethod(lambda *_, **__: False)
-    dots_saveable = checkpoint_dots = staticmethod(_dots)
-    dots_with_no_batch_dims_saveable = staticmethod(_dots_without_batch)
+    @staticmethod
+    def everything_saveable(primitive: Primitive, *_: Any, **__: Any) -> bool:
+        """Save all values."""
+        return True
+
+    @staticmethod
+    def nothing_saveable(primitive: Primitive, *_: Any, **__: Any) -> bool:
+        """Save no value: compute all again."""
+        return False
+
+    @staticmethod
+    def dots_saveable(primitive: Primitive, *_: Any, **__: Any) -> bool:
+        """Save matrix products and convolutions."""
+        return primitive in (dot_general_p, conv_general_dilated_p)
+
+    @staticmethod
+    def dots_with_no_batch_dims_saveable(primitive: Primitive, *_: Any, **params: Any) -> bool:
+        """Save matrix products that have no batch dimensions."""
+        return primitive is dot_general_p and not params["dimension_numbers"][1][0]
+
+    checkpoint_dots = dots_saveable
     checkpoint_dots_with_no_batch_dims = dots_with_no_batch_dims_saveable
-    save_only_these_names = staticmethod(_save_names)
-    save_any_names_but_these = staticmethod(_save_any_names_but)
-    save_anything_except_these_names = staticmethod(_save_all_but_names)
-    save_from_both_policies = staticmethod(_either)
+
+    @staticmethod
+    def save_only_these_names(*names: str) -> Policy:
+        """Save only values named with `checkpoint_name`."""
+
+        def saves_names(primitive: Primitive, *_: Any, **params: Any) -> bool:
+            return primitive is name_p and params["name"] in names
+
+        return saves_names
+
+    @staticmethod
+    def save_any_names_but_these(*names: str) -> Policy:
+        """Save all named values but these."""
+
+        def saves_other_names(primitive: Primitive, *_: Any, **params: Any) -> bool:
+            return primitive is name_p and params["name"] not in names
+
+        return saves_other_names
+
+    @staticmethod
+    def save_anything_except_these_names(*names: str) -> Policy:
+        """Save all values, named or not, but these."""
+
+        def saves_all_but_names(primitive: Primitive, *_: Any, **params: Any) -> bool:
+            return not (primitive is name_p and params["name"] in names)
+
+        return saves_all_but_names
+
+    @staticmethod
+    def save_from_both_policies(*policies: Policy) -> Policy:
+        """Save what one of the policies saves."""
+
+        def saves_either(primitive: Primitive, *avals: Any, **params: Any) -> bool:
+            return any(policy(primitive, *avals, **params) for policy in policies)
+
+        return saves_either

@@ -9,7 +9,8 @@ from funcflow.core.array import aval_of
 from funcflow.core.evaluate import eval_jaxpr
 from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments
 from funcflow.core.jaxpr import ClosedJaxpr
-from funcflow.core.pytree import Partial, PyTreeDef, tree_flatten
+from funcflow.core.pytree import PyTreeDef, tree_flatten
+from funcflow.core.registration import Partial
 from funcflow.core.staging import stage_out
 from funcflow.core.trace import Tracer
 from funcflow.transforms.custom_vjp import custom_vjp

@@ -38,7 +38,6 @@ from funcflow.lax.shape import zeros
 from funcflow.transforms.jvp import tangent_aval
 from funcflow.transforms.mapped_rules import Dims, FlatFun, map_flat, mapped_in_front
 
-
 _Fun = TypeVar("_Fun", bound=Callable[..., Any])
 
 

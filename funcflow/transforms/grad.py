@@ -11,6 +11,7 @@ from funcflow.core.array import as_array, aval_of
 from funcflow.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from funcflow.core.flatten import FlatFunction, check_function, check_leaves, name_of
 from funcflow.core.pytree import keystr, tree_flatten, tree_flatten_with_path
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.transforms.jit import jit
 from funcflow.transforms.jvp import instantiate_tangent, strip_aux
 from funcflow.transforms.linearize import linearize_flat, pull_back, vjp
@@ -37,6 +38,13 @@ def select_arguments(
         return fun(*full, **kwargs)
 
     return tuple(args[i] for i in places), partial
+
+
+def wanted_kind(holomorphic: bool) -> tuple[Callable[[Any], bool], str]:
+    """The test that the dtypes of inputs and outputs must pass, and its name for messages."""
+    return (
+        (dtypes.is_complex, "complex") if holomorphic else (dtypes.is_float, "real floating-point")
+    )
 
 
 def value_and_grad(
@@ -70,6 +78,7 @@ def value_and_grad(
     """
     check_function("grad", fun)
 
+    @hides_internal_frames
     @wraps(fun)
     def value_and_grad_of(*args: Any, **kwargs: Any) -> Any:
         chosen, partial = select_arguments("grad", fun, args, argnums)
@@ -124,12 +133,15 @@ def _check_output(
             f"grad of {name_of(fun)}: it must return a scalar, it returned {aval}",
             mend="reduce the result (e.g. .sum()), or use ff.jacobian",
         )
-    wanted = dtypes.is_complex if holomorphic else dtypes.is_float
+    wanted, kind = wanted_kind(holomorphic)
     if not wanted(aval.dtype):
-        kind = "complex" if holomorphic else "real floating-point"
+        convert = "convert the result (.astype), or drop holomorphic=True if it is real"
+        if not holomorphic:
+            is_complex = dtypes.is_complex(aval.dtype)
+            convert = "use ff.vjp for complex results" if is_complex else "return a float"
         raise NotDifferentiableError(
             f"grad of {name_of(fun)}: it must return a {kind} scalar, it returned {aval}",
-            mend="convert the result" if holomorphic else "use ff.vjp for complex results",
+            mend=convert,
         )
     return as_array(outs[0])
 
@@ -152,6 +164,7 @@ def grad(
     """
     with_value = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int)
 
+    @hides_internal_frames
     @wraps(fun)
     def grad_of(*args: Any, **kwargs: Any) -> Any:
         value, gradient = with_value(*args, **kwargs)

@@ -19,6 +19,7 @@ from funcflow.core.pytree import structure_difference, tree_flatten, tree_map
 from funcflow.core.rewrite import hoist
 from funcflow.core.rules import define
 from funcflow.core.staging import stage_out
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.arithmetic import neg, sub
 from funcflow.lax.shape import instantiate, moveaxis, zeros
 from funcflow.transforms.custom_jvp import custom_jvp
@@ -28,6 +29,7 @@ from funcflow.transforms.transpose import linear_transpose
 linear_solve_p = Primitive("custom_linear_solve", multiple_results=True)
 
 
+@hides_internal_frames
 def custom_root(
     f: Callable[[Any], Any],
     initial_guess: Any,
@@ -105,6 +107,7 @@ def _check_same_type(what: str, expected: Any, got: Any) -> None:
             )
 
 
+@hides_internal_frames
 def custom_linear_solve(
     matvec: Callable[[Any], Any],
     b: Any,

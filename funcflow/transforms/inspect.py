@@ -1,14 +1,17 @@
-"""Looking at functions without running them: `make_jaxpr`, `eval_shape`, `typeof`."""
+"""Looking at functions without running them, and naming their parts for whoever looks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray, ShapeDtypeStruct
+from funcflow.core.errors import ArgumentError
 from funcflow.core.flatten import FlatFunction, name_of
 from funcflow.core.pytree import tree_flatten
 from funcflow.core.staging import stage_out
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.transforms.jit import jit
 
 
@@ -33,6 +36,7 @@ def make_jaxpr(
     """
     places = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
+    @hides_internal_frames
     @wraps(fun)
     def jaxpr_of(*args: Any, **kwargs: Any) -> Any:
         traced = jit(fun, static_argnums=places).trace(*args, **kwargs)
@@ -41,6 +45,7 @@ def make_jaxpr(
     return jaxpr_of
 
 
+@hides_internal_frames
 def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The result of `fun` with its arrays replaced by `ShapeDtypeStruct`; nothing is computed.
 
@@ -73,3 +78,17 @@ def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[
 
     call.__name__ = name or name_of(fun)
     return wraps(fun)(jit(call))
+
+
+@contextmanager
+def named_scope(name: str) -> Generator[None]:
+    """A context or decorator that names a part of a program; the name is not recorded.
+
+    Programs that use it run as they are: equations and errors carry the line that asked for them,
+    whatever the scope. `named_call` makes a name visible in jaxprs.
+    """
+    if not isinstance(name, str):
+        raise ArgumentError(
+            f"named_scope: the name must be a string, got {name!r}", mend="pass a string"
+        )
+    yield

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core import dtypes
 from funcflow.core.array import aval_of
 from funcflow.core.errors import NotDifferentiableError
 from funcflow.core.flatten import check_function, name_of
@@ -17,9 +16,10 @@ from funcflow.core.pytree import (
     tree_map,
     tree_unflatten,
 )
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.shape import reshape
 from funcflow.lax.slicing import slice_in_dim
-from funcflow.transforms.grad import select_arguments
+from funcflow.transforms.grad import select_arguments, wanted_kind
 from funcflow.transforms.jvp import jvp
 from funcflow.transforms.linearize import vjp
 from funcflow.transforms.vmap import vmap
@@ -55,6 +55,7 @@ def jacfwd(
     """
     check_function("jacfwd", fun)
 
+    @hides_internal_frames
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         chosen, partial = select_arguments("jacfwd", fun, args, argnums)
@@ -89,6 +90,7 @@ def jacrev(
     """
     check_function("jacrev", fun)
 
+    @hides_internal_frames
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         chosen, partial = select_arguments("jacrev", fun, args, argnums)
@@ -96,11 +98,10 @@ def jacrev(
             _check_inputs("jacrev", fun, chosen, holomorphic)
         out, pull, *aux = vjp(lambda *xs: partial(*xs, **kwargs), *chosen, has_aux=has_aux)
         outs, out_tree = tree_flatten(out)
+        wanted, kind = wanted_kind(holomorphic)
         for x in outs:
             aval = aval_of(x)
-            wanted = dtypes.is_complex if holomorphic else dtypes.is_float
             if not wanted(aval.dtype):
-                kind = "complex" if holomorphic else "real floating-point"
                 raise NotDifferentiableError(
                     f"jacrev of {name_of(fun)}: the output must be {kind}, it is {aval}",
                     mend="use ff.vjp, or convert the output",
@@ -134,11 +135,10 @@ def hessian(
 
 
 def _check_inputs(function: str, fun: Callable[..., Any], chosen: Any, holomorphic: bool) -> None:
-    wanted = dtypes.is_complex if holomorphic else dtypes.is_float
+    wanted, kind = wanted_kind(holomorphic)
     for path, leaf in tree_flatten_with_path(chosen)[0]:
         aval = aval_of(leaf)
         if not wanted(aval.dtype):
-            kind = "complex" if holomorphic else "real floating-point"
             raise NotDifferentiableError(
                 f"{function} of {name_of(fun)}: the argument args{keystr(path)} must be {kind}, "
                 f"it is {aval}",

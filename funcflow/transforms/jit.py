@@ -27,6 +27,7 @@ from funcflow.core.rewrite import constants_to_arguments, hoist
 from funcflow.core.rules import CALLS, define
 from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
+from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
 from funcflow.transforms.executables import compiled
 from funcflow.transforms.stages import Lowered, Traced, simplify
 from funcflow.transforms.static_arguments import StaticArguments, listed
@@ -154,14 +155,18 @@ class JitFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if config.disable_jit:
             return self._fun(*args, **kwargs)
-        fun, args, kwargs, static = self._static.bind(self._fun, args, kwargs)
-        leaves, in_tree = flatten_arguments(f"jit of {self._name}", args, kwargs)
-        entry = self._entry(fun, leaves, in_tree, static)
-        if current_trace.get() is EVAL and not any(isinstance(x, Tracer) for x in leaves):
-            outs = self._run(entry, leaves)
-        else:
-            outs = jit_p.bind(*entry.consts, *leaves, jaxpr=entry.jaxpr, name=self._name)
-        return entry.out_tree.unflatten(outs)
+        try:
+            fun, args, kwargs, static = self._static.bind(self._fun, args, kwargs)
+            leaves, in_tree = flatten_arguments(f"jit of {self._name}", args, kwargs)
+            entry = self._entry(fun, leaves, in_tree, static)
+            if current_trace.get() is EVAL and not any(isinstance(x, Tracer) for x in leaves):
+                outs = self._run(entry, leaves)
+            else:
+                outs = jit_p.bind(*entry.consts, *leaves, jaxpr=entry.jaxpr, name=self._name)
+            return entry.out_tree.unflatten(outs)
+        except Exception as error:
+            hide_internal_frames(error)
+            raise
 
     def _run(self, entry: _Entry, leaves: list[Any]) -> list[ConcreteArray]:
         if entry.executable is None:
@@ -192,6 +197,7 @@ class JitFunction:
         flat = FlatFunction(fun, in_tree)
         return stage_out(flat, avals), flat.out_tree
 
+    @hides_internal_frames
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """The function traced for arguments (or `ShapeDtypeStruct`s) like these."""
         fun, args, kwargs, _ = self._static.bind(self._fun, args, kwargs)
@@ -199,10 +205,12 @@ class JitFunction:
         closed, out_tree = self._trace(fun, [aval_of(x) for x in leaves], in_tree)
         return Traced(self._name, closed, in_tree, out_tree)
 
+    @hides_internal_frames
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """The simplified program for arguments (or `ShapeDtypeStruct`s) like these."""
         return self.trace(*args, **kwargs).lower()
 
+    @hides_internal_frames
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The result's shapes and dtypes, without computing."""
         return self.trace(*args, **kwargs).out_info

@@ -18,6 +18,7 @@ from funcflow.core.pytree import keystr, structure_difference, tree_flatten, tre
 from funcflow.core.rules import Absent
 from funcflow.core.staging import stage_out
 from funcflow.core.trace import Trace, Tracer, current_trace, under
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.shape import instantiate, zeros
 
@@ -152,6 +153,7 @@ def jvp_flat(
     return [p for p, _ in split], [t for _, t in split]
 
 
+@hides_internal_frames
 def jvp(
     fun: Callable[..., Any],
     primals: Sequence[Any],

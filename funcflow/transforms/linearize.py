@@ -13,12 +13,14 @@ from funcflow.core.array import as_array, aval_of
 from funcflow.core.aval import ShapedArray, UndefinedPrimal, Zero
 from funcflow.core.errors import NotDifferentiableError
 from funcflow.core.evaluate import eval_jaxpr
-from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments
+from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments, name_of
 from funcflow.core.jaxpr import Jaxpr
-from funcflow.core.pytree import Partial, PyTreeDef
+from funcflow.core.pytree import PyTreeDef
+from funcflow.core.registration import Partial
 from funcflow.core.rewrite import dce
 from funcflow.core.staging import PartialEvalTrace, StagedTracer
 from funcflow.core.trace import current_trace, set_trace
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.transforms.jvp import (
     check_tangents,
     instantiate_tangent,
@@ -97,6 +99,18 @@ def pull_back(
     return [next(results) if dtypes.is_inexact(a.dtype) else Zero(a) for a in linear.in_avals]
 
 
+def _linearized(
+    transform: str, fun: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool
+) -> tuple[Linearization, FlatFunction, Any]:
+    """`fun` linearised at the primals, what is known of it as a flat function, and its value."""
+    check_function(transform, fun)
+    leaves, in_tree = flatten_arguments(transform, primals, {})
+    flat = FlatFunction(fun, in_tree, has_aux)
+    linear = linearize_flat(flat, leaves)
+    return linear, flat, flat.out_tree.unflatten([as_array(x) for x in linear.outs])
+
+
+@hides_internal_frames
 def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The value of `fun` at `primals` and the linear function that maps tangents there.
 
@@ -111,23 +125,27 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
         >>> f_jvp(2.0)
         Array(2., dtype=float32)
     """
-    check_function("linearize", fun)
-    leaves, in_tree = flatten_arguments("linearize", primals, {})
-    flat = FlatFunction(fun, in_tree, has_aux)
-    linear = linearize_flat(flat, leaves)
-    out = flat.out_tree.unflatten([as_array(x) for x in linear.outs])
-    f_jvp = Partial(_Pushforward(linear, in_tree, flat.out_tree), linear.release())
+    linear, flat, out = _linearized("linearize", fun, primals, has_aux)
+    pushforward = _Pushforward(linear, flat.in_tree, flat.out_tree, name_of(fun))
+    f_jvp = Partial(pushforward, linear.release())
     return (out, f_jvp, strip_aux(flat.aux)) if has_aux else (out, f_jvp)
 
 
 class _Pushforward:
     """The function `(residuals, *tangents) -> tangent of the output`."""
 
-    def __init__(self, linear: Linearization, in_tree: PyTreeDef, out_tree: PyTreeDef) -> None:
+    def __init__(
+        self, linear: Linearization, in_tree: PyTreeDef, out_tree: PyTreeDef, name: str
+    ) -> None:
         self.linear = linear
         self.primals = in_tree.unflatten(linear.in_avals)[0]
         self.out_tree = out_tree
+        self.name = name
 
+    def __repr__(self) -> str:
+        return f"<pushforward of {self.name}>"
+
+    @hides_internal_frames
     def __call__(self, residuals: Sequence[Any], *tangents: Any) -> Any:
         linear = self.linear
         checked = check_tangents("f_jvp", self.primals, tangents)
@@ -140,6 +158,7 @@ class _Pushforward:
         return self.out_tree.unflatten(outs)
 
 
+@hides_internal_frames
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The value of `fun` at `primals` and the function that pulls cotangents back.
 
@@ -157,23 +176,27 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         >>> f_vjp(1.0)
         (Array(3., dtype=float32), Array(2., dtype=float32))
     """
-    check_function("vjp", fun)
-    leaves, in_tree = flatten_arguments("vjp", primals, {})
-    flat = FlatFunction(fun, in_tree, has_aux)
-    linear = linearize_flat(flat, leaves)
-    out = flat.out_tree.unflatten([as_array(x) for x in linear.outs])
-    f_vjp = Partial(_Pullback(linear, in_tree, flat.out_tree), linear.release())
+    linear, flat, out = _linearized("vjp", fun, primals, has_aux)
+    pullback = _Pullback(linear, flat.in_tree, flat.out_tree, name_of(fun))
+    f_vjp = Partial(pullback, linear.release())
     return (out, f_vjp, strip_aux(flat.aux)) if has_aux else (out, f_vjp)
 
 
 class _Pullback:
     """The function `(residuals, cotangent) -> cotangents of the arguments`."""
 
-    def __init__(self, linear: Linearization, in_tree: PyTreeDef, out_tree: PyTreeDef) -> None:
+    def __init__(
+        self, linear: Linearization, in_tree: PyTreeDef, out_tree: PyTreeDef, name: str
+    ) -> None:
         self.linear = linear
         self.in_tree = in_tree
         self.out_tree = out_tree
+        self.name = name
 
+    def __repr__(self) -> str:
+        return f"<pullback of {self.name}>"
+
+    @hides_internal_frames
     def __call__(self, residuals: Sequence[Any], cotangent: Any) -> Any:
         cts = check_cotangents("f_vjp", self.out_tree, self.linear.out_avals, cotangent)
         results = [instantiate_tangent(ct) for ct in pull_back(self.linear, residuals, cts)]

@@ -23,6 +23,7 @@ from funcflow.core.rewrite import hoist
 from funcflow.core.rules import define
 from funcflow.core.staging import stage_out
 from funcflow.core.trace import EVAL, current_trace
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.shape import moveaxis, reduce_sum
 from funcflow.lax.slicing import index_in_dim
 from funcflow.transforms.devices import device_count
@@ -308,6 +309,7 @@ def pmap(
     # traced once per signature; inside another trace, the equation alone is wanted
     cached = jit(mapped_fun, static_argnums=static.nums)
 
+    @hides_internal_frames
     @wraps(fun)
     def pmapped(*args: Any, **kwargs: Any) -> Any:
         at_once = current_trace.get() is EVAL

@@ -27,6 +27,7 @@ from funcflow.core.rules import Absent
 from funcflow.core.source import at_source, set_source
 from funcflow.core.staging import stage_out
 from funcflow.core.trace import current_trace
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.forms import add_p
 from funcflow.lax.shape import instantiate
@@ -239,6 +240,7 @@ def not_linear(eqn: JaxprEqn, what: str) -> NotDifferentiableError:
     )
 
 
+@hides_internal_frames
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
     """The transpose of a linear function: from cotangents of its output to those of its inputs.
 
@@ -262,6 +264,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     closed = stage_out(flat, [aval_of(x) for x in leaves])
     args = [UndefinedPrimal(a) for a in closed.in_avals]
 
+    @hides_internal_frames
     def transposed(cotangent: Any) -> tuple[Any, ...]:
         cts = check_cotangents("linear_transpose", flat.out_tree, closed.out_avals, cotangent)
         results = [instantiate(ct) for ct in backward(closed.jaxpr, closed.consts, args, cts)]

@@ -14,6 +14,7 @@ from funcflow.core.flatten import (
     name_of,
 )
 from funcflow.core.pytree import flatten_axes
+from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.shape import broadcast, moveaxis
 from funcflow.transforms.batching import batch_flat
 from funcflow.transforms.chunk import batch_in_chunks
@@ -63,6 +64,7 @@ def vmap(
     if chunk is not None:
         _check_chunk(name, chunk, axis_name)
 
+    @hides_internal_frames
     @wraps(fun)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, in_tree = flatten_arguments(name, args, kwargs)

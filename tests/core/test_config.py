@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from funcflow.core.config import config
+from funcflow.core.config import config, enable_x64
 from funcflow.core.errors import ArgumentError
 
 
@@ -64,6 +64,23 @@ def test_the_names_of_jax():
     assert (config.default_float, config.default_int) == (np.float32, np.int32)
     config.update("jax_disable_jit", False)
     assert config.disable_jit is False
+
+
+def test_64_bits_for_a_block():
+    assert not config.jax_enable_x64
+    with enable_x64():
+        assert (config.default_float, config.default_int) == (np.float64, np.int64)
+        assert config.jax_enable_x64
+        with enable_x64(False):
+            assert (config.default_float, config.default_int) == (np.float32, np.int32)
+        with config(default_int="int32"):
+            assert not config.jax_enable_x64
+    assert not config.jax_enable_x64
+
+
+@enable_x64()
+def test_64_bits_for_a_function():
+    assert config.jax_enable_x64
 
 
 def test_the_key_tells_settings_apart():

@@ -98,6 +98,8 @@ def test_programs(name):
     read = parse_jaxpr(saved(closed))
     assert same_structure(read, closed)
     assert saved(read) == saved(closed)
+    # what the short text leaves out are parameters that are None
+    assert same_structure(parse_jaxpr(str(closed)), closed)
     check_jaxpr(read)
 
 
@@ -230,6 +232,12 @@ MISTAKES = {
         2,
         21,
         "<rule> stands for a Python object",
+    ),
+    "format": (
+        "{ lambda ; a:f32[]. let\n    b:f32[] = add[f=<print '{:>3}'>] a\n  in () }",
+        2,
+        21,
+        "<print '{:>3}'> stands for a Python object",
     ),
     "value": ("{ lambda ; . let\n    add[f=.]\n  in () }", 2, 11, "expected a value, got '.'"),
     "class": ("{ lambda ; . let\n    add[f=Path.x]\n  in () }", 2, 11, "no class named 'Path'"),

@@ -329,6 +329,10 @@ def _with_callback(x: Any) -> Any:
     return ff.pure_callback(np.cbrt, result, x, vmap_method="expand_dims")
 
 
+def _with_io_callback(x: Any) -> Any:
+    return ff.io_callback(np.cbrt, ff.ShapeDtypeStruct(x.shape, x.dtype), x)
+
+
 def _watched(x: Any) -> Any:
     ff.debug.callback(lambda _: None, x)
     return lax.sin(x)
@@ -340,7 +344,8 @@ case("custom_jvp_call", _cube, X)
 case("custom_rule_call", _Sine(), X)
 case("linear_call", lambda x, t: ff.jvp(_Sine(), (x,), (t,))[1], X, Y)
 case("custom_vjp_call", _product, X, Y, modes=("jit", "vmap", "rev"))
-case("callback", _with_callback, X, order=0)
+case("pure_callback", _with_callback, X, order=0)
+case("io_callback", _with_io_callback, X, order=0)
 case("debug_callback", _watched, X)
 
 # Primitives without a case of their own, and why.

@@ -10,6 +10,7 @@ import pytest
 import funcflow as ff
 from funcflow.core.jaxpr import Jaxpr, subjaxprs
 from funcflow.core.primitive import Primitive
+from funcflow.core.rules import parameters
 from funcflow.testing import check_laws
 
 _table = runpy.run_path(str(Path(__file__).with_name("cases.py")))
@@ -36,6 +37,16 @@ def test_laws(name: str, case: Any) -> None:
 def test_the_cases_bind_their_primitive(name: str) -> None:
     jaxprs = (ff.make_jaxpr(case.function)(*case.args).jaxpr for case in CASES[name])
     assert any(name in _names(jaxpr) for jaxpr in jaxprs)
+
+
+def test_rules_name_the_parameters_that_texts_leave_out() -> None:
+    """So the parser knows which parameters are None."""
+    for cases in CASES.values():
+        for case in cases:
+            for eqn in ff.make_jaxpr(case.function)(*case.args).eqns:
+                left_out = {name for name, value in eqn.params.items() if value is None}
+                named = set(parameters(eqn.primitive))
+                assert left_out <= named <= set(eqn.params), eqn.primitive.name
 
 
 def _names(jaxpr: Jaxpr) -> set[str]:

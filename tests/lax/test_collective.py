@@ -1,4 +1,4 @@
-"""Collectives under vmap and pmap: against NumPy, and their laws."""
+"""All-reduces under vmap and pmap, and collectives inside control flow."""
 
 import numpy as np
 import pytest
@@ -7,28 +7,13 @@ import funcflow as ff
 from funcflow import errors, lax
 from funcflow.testing import check_laws
 
+pytestmark = pytest.mark.usefixtures("eight_devices")
+
 F = np.float32
 N = 4
 X = np.linspace(0.3, 2.0, N * 3, dtype=F).reshape(N, 3)
-SQUARE = np.linspace(-1.0, 2.0, N * N * 2, dtype=F).reshape(N, N, 2)
 SHIFT = [(0, 1), (1, 2), (2, 3), (3, 0)]
-PART = [(0, 2), (3, 1)]
-
 MAPS = [ff.vmap, ff.pmap]
-
-
-@pytest.fixture(autouse=True)
-def enough_devices():
-    with ff.config(num_cpu_devices=8):
-        yield
-
-
-def moved(x, pairs):
-    out = np.zeros_like(x)
-    for source, destination in pairs:
-        out[destination] = x[source]
-    return out
-
 
 # name: (function of a lane, arguments with lanes in front, what NumPy makes of all lanes)
 CASES = {
@@ -36,103 +21,12 @@ CASES = {
     "pmean": (lambda x: lax.pmean(x, "i"), X, np.repeat(X.mean(0, keepdims=True), N, 0)),
     "pmax": (lambda x: lax.pmax(x, "i"), X, np.repeat(X.max(0, keepdims=True), N, 0)),
     "pmin": (lambda x: lax.pmin(x, "i"), X, np.repeat(X.min(0, keepdims=True), N, 0)),
-    "axis_index": (
-        lambda x: lax.add(x, lax.convert_element_type(lax.axis_index("i"), F)),
-        X,
-        X + np.arange(N)[:, None],
-    ),
-    "all_gather": (lambda x: lax.all_gather(x, "i"), X, np.stack([X] * N)),
-    "all_gather_axis": (lambda x: lax.all_gather(x, "i", axis=1), X, np.stack([X.T] * N)),
-    "all_gather_last": (lambda x: lax.all_gather(x, "i", axis=-1), X, np.stack([X.T] * N)),
-    "all_gather_tiled": (
-        lambda x: lax.all_gather(x, "i", tiled=True),
-        X,
-        np.stack([X.ravel()] * N),
-    ),
-    "psum_scatter": (lambda x: lax.psum_scatter(x, "i"), SQUARE, SQUARE.sum(0)),
-    "psum_scatter_axis": (
-        lambda x: lax.psum_scatter(x, "i", scatter_dimension=1),
-        SQUARE.swapaxes(1, 2),
-        SQUARE.sum(0),
-    ),
-    "psum_scatter_tiled": (
-        lambda x: lax.psum_scatter(x, "i", tiled=True),
-        SQUARE.reshape(N, 2 * N),
-        SQUARE.reshape(N, 2 * N).sum(0).reshape(N, 2),
-    ),
-    "all_to_all": (lambda x: lax.all_to_all(x, "i", 0, 0), SQUARE, SQUARE.swapaxes(0, 1)),
-    "all_to_all_axes": (lambda x: lax.all_to_all(x, "i", 0, 1), SQUARE, SQUARE.transpose(1, 2, 0)),
-    "all_to_all_tiled": (
-        lambda x: lax.all_to_all(x, "i", 0, 1, tiled=True),
-        SQUARE,
-        SQUARE.transpose(1, 0, 2).reshape(N, 1, 2 * N),
-    ),
-    "all_to_all_tiled_same": (
-        lambda x: lax.all_to_all(x, "i", 0, 0, tiled=True),
-        SQUARE.reshape(N, 2 * N),
-        SQUARE.swapaxes(0, 1).reshape(N, 2 * N),
-    ),
-    "pswapaxes": (lambda x: lax.pswapaxes(x, "i", 0), SQUARE, SQUARE.swapaxes(0, 1)),
-    "ppermute": (lambda x: lax.ppermute(x, "i", SHIFT), X, moved(X, SHIFT)),
-    "ppermute_part": (lambda x: lax.ppermute(x, "i", PART), X, moved(X, PART)),
-    "pshuffle": (lambda x: lax.pshuffle(x, "i", [3, 1, 0, 2]), X, X[[3, 1, 0, 2]]),
-    "pbroadcast": (lambda x: lax.pbroadcast(x, "i", 2), X, np.stack([X[2]] * N)),
 }
 
 
-@pytest.mark.parametrize("mapping", MAPS)
 @pytest.mark.parametrize("name", CASES)
-def test_meaning(name, mapping):
-    f, x, expected = CASES[name]
-    got = mapping(f, axis_name="i")(x)
-    assert got.dtype == F and got.shape == expected.shape
-    np.testing.assert_allclose(got, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_laws_under_vmap(name):
-    f, x, _ = CASES[name]
-    check_laws(ff.vmap(f, axis_name="i"), [x])
-    check_laws(
-        ff.vmap(lambda x: f(lax.sin(x)), axis_name="i", in_axes=1, out_axes=-1),
-        [np.moveaxis(x, 0, 1)],
-    )
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_a_value_that_is_the_same_in_all_lanes(name):
-    f, x, _ = CASES[name]
-    one = x[1]
-    got = ff.vmap(lambda _: f(one), axis_name="i")(np.arange(N))
-    expected = ff.vmap(f, axis_name="i")(np.stack([one] * N))
-    np.testing.assert_allclose(got, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_derivatives_under_pmap_are_those_under_vmap(name):
-    f, x, _ = CASES[name]
-
-    def pulled(mapping):
-        out, f_vjp = ff.vjp(mapping(lambda x: lax.sin(f(lax.mul(x, x))), axis_name="i"), x)
-        ct = np.cos(np.arange(out.size, dtype=F)).reshape(out.shape)
-        tangent = ff.jvp(mapping(lambda x: lax.sin(f(lax.mul(x, x))), axis_name="i"), (x,), (x,))[1]
-        return [*f_vjp(ct), tangent]
-
-    for a, b in zip(pulled(ff.vmap), pulled(ff.pmap), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("outer", MAPS)
-@pytest.mark.parametrize("name", CASES)
-def test_another_mapped_axis_around_and_inside(name, outer):
-    """The other axis passes through every rule, whichever of the two is outside."""
-    f, x, _ = CASES[name]
-    both = np.stack([x, 2 * x])
-    once = ff.vmap(f, axis_name="i")
-    want = np.stack([np.asarray(once(y)) for y in both])
-    np.testing.assert_allclose(outer(once, axis_name="j")(both), want, rtol=1e-6)
-    inside = outer(ff.vmap(f, axis_name="j"), axis_name="i", in_axes=1, out_axes=1)
-    np.testing.assert_allclose(inside(both), want, rtol=1e-6)
+def test_laws(name, collective_law):
+    collective_law(*CASES[name])
 
 
 # --- several axes -----------------------------------------------------------------------------
@@ -209,7 +103,10 @@ def test_dtypes_are_kept(dtype):
         assert total.dtype == dtype
         np.testing.assert_array_equal(total, np.stack([np.sum(x, 0, dtype=dtype)] * N))
         assert mapping(lambda x: lax.pbroadcast(x, "i", 1), axis_name="i")(x).dtype == dtype
-        assert mapping(lambda x: lax.ppermute(x, "i", PART), axis_name="i")(x).dtype == dtype
+        assert (
+            mapping(lambda x: lax.ppermute(x, "i", [(0, 2), (3, 1)]), axis_name="i")(x).dtype
+            == dtype
+        )
 
 
 def test_ties_share_the_derivative_of_a_maximum():
@@ -291,74 +188,6 @@ def test_known_number_of_lanes_in_a_loop_over_the_axis():
         (lambda x: lax.psum(1, "k"), errors.UnboundAxisError, "psum: no axis named 'k'"),
         (lambda x: lax.pmean(x, "k"), errors.UnboundAxisError, "pmean: no axis named 'k'"),
         (lambda x: lax.pmax(x, ("i", "k")), errors.UnboundAxisError, "pmax: no axis named 'k'"),
-        (lambda x: lax.axis_index("k"), errors.UnboundAxisError, "axis_index: no axis"),
-        (lambda x: lax.axis_size("k"), errors.UnboundAxisError, "axis_size: no axis"),
-        (lambda x: lax.all_gather(x, "k"), errors.UnboundAxisError, "all_gather: no axis"),
-        (lambda x: lax.psum_scatter(x, "k"), errors.UnboundAxisError, "psum_scatter: no axis"),
-        (lambda x: lax.all_to_all(x, "k", 0, 0), errors.UnboundAxisError, "all_to_all: no axis"),
-        (lambda x: lax.ppermute(x, "k", SHIFT), errors.UnboundAxisError, "ppermute: no axis"),
-        (lambda x: lax.pbroadcast(x, "k", 0), errors.UnboundAxisError, "no axis named 'k'"),
-        (
-            lambda x: lax.all_gather(x, ("i", "j")),
-            errors.ArgumentError,
-            "all_gather: takes one axis name",
-        ),
-        (
-            lambda x: lax.ppermute(x, ("i", "j"), SHIFT),
-            errors.ArgumentError,
-            "ppermute: takes one axis name",
-        ),
-        (lambda x: lax.all_gather(x, "i", axis=3), errors.AxisError, "all_gather: axis 3"),
-        (
-            lambda x: lax.psum_scatter(x, "i"),
-            errors.ShapeError,
-            "psum_scatter: the extent 3.*size 4",
-        ),
-        (
-            lambda x: lax.psum_scatter(x, "i", tiled=True),
-            errors.ShapeError,
-            "psum_scatter.*no multiple",
-        ),
-        (
-            lambda x: lax.psum_scatter(x, "i", scatter_dimension=2),
-            errors.AxisError,
-            "psum_scatter: axis 2",
-        ),
-        (
-            lambda x: lax.all_to_all(x, "i", 0, 0),
-            errors.ShapeError,
-            "all_to_all: the extent 3.*size 4",
-        ),
-        (
-            lambda x: lax.all_to_all(x, "i", 0, 0, tiled=True),
-            errors.ShapeError,
-            "all_to_all.*no multiple",
-        ),
-        (lambda x: lax.all_to_all(x, "i", 1, 0), errors.AxisError, "all_to_all: axis 1"),
-        (
-            lambda x: lax.ppermute(x, "i", [(0, 1), (0, 2)]),
-            errors.ArgumentError,
-            "names a source twice",
-        ),
-        (
-            lambda x: lax.ppermute(x, "i", [(0, 1), (2, 1)]),
-            errors.ArgumentError,
-            "names a destination twice",
-        ),
-        (lambda x: lax.ppermute(x, "i", [(0, 4)]), errors.ArgumentError, "outside 0..3"),
-        (lambda x: lax.ppermute(x, "i", [(-1, 0)]), errors.ArgumentError, "outside 0..3"),
-        (lambda x: lax.ppermute(x, "i", [0, 1]), errors.ArgumentError, "pairs"),
-        (
-            lambda x: lax.pshuffle(x, "i", [0, 0, 1, 2]),
-            errors.ArgumentError,
-            "pshuffle: .* no permutation",
-        ),
-        (
-            lambda x: lax.pshuffle(x, "i", [0, 1]),
-            errors.ArgumentError,
-            "pshuffle: .* no permutation",
-        ),
-        (lambda x: lax.pbroadcast(x, "i", 4), errors.ArgumentError, "pbroadcast: .*outside 0..3"),
         (lambda x: lax.psum("a", "i"), errors.LeafTypeError, "neither an array"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Sums, products, extrema, means and variances."""
+"""Sums, products, extrema, and what means and variances have in common with them."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis.strategies import data as draws
 
 import funcflow as ff
 import funcflow.numpy as fnp
-from funcflow.errors import ArgumentError, AxisError, DtypeError, LeafTypeError, ShapeError
+from funcflow.errors import ArgumentError, AxisError, LeafTypeError, ShapeError
 from funcflow.testing import check_laws
 from funcflow.testing import strategies as st
 
@@ -52,15 +52,6 @@ def test_laws(name):
 @pytest.mark.parametrize("name", ["sum", "prod", "mean"])
 def test_complex_laws(name):
     check_laws(getattr(fnp, name), (fnp.array([1 + 2j, 0.5 - 1j, -1j]),))
-
-
-def test_complex_variance(agrees):
-    z = X[0] + 1j * X[1]
-    agrees(lambda xp, z: xp.var(z), z)
-    agrees(lambda xp, z: xp.std(z, axis=0), z)
-    check_laws(fnp.var, (fnp.asarray(z),))
-    with pytest.raises(DtypeError, match="var: a real dtype for the complex array"):
-        fnp.var(z, dtype="float32")
 
 
 # --- dtypes -----------------------------------------------------------------------------------
@@ -164,20 +155,6 @@ def test_no_elements():
         fnp.argmax(empty)
 
 
-def test_degrees_of_freedom(agrees):
-    agrees(lambda xp, x: xp.var(x, axis=1, ddof=1), X)
-    agrees(lambda xp, x: xp.std(x, ddof=1.5), X)
-    agrees(lambda xp, x: xp.var(x, correction=1), X)
-    assert np.isnan(fnp.var(fnp.ones(1), ddof=1))
-    assert np.isnan(fnp.var(fnp.ones(1), ddof=2))
-    with pytest.raises(ArgumentError, match="ddof and correction"):
-        fnp.var(X, ddof=1, correction=1)
-
-
-def test_known_mean(agrees):
-    agrees(lambda xp, x, m: xp.var(x, axis=0, mean=m), X, X.mean(0, keepdims=True))
-
-
 # --- derivatives at kinks ---------------------------------------------------------------------
 
 
@@ -191,11 +168,6 @@ def test_derivatives_of_products_at_zero():
     assert ff.grad(fnp.prod)(fnp.array([0.0, 2, 0])).tolist() == [0, 0, 0]
 
 
-def test_derivative_of_the_standard_deviation_of_equal_numbers():
-    for transform in (ff.grad, lambda f: ff.jit(ff.grad(f)), ff.jacfwd):
-        assert transform(fnp.std)(fnp.array([2.0, 2, 2])).tolist() == [0, 0, 0]
-
-
 # --- places of extrema ------------------------------------------------------------------------
 
 
@@ -207,21 +179,6 @@ def test_places(agrees, name):
     agrees(lambda xp, x: getattr(xp, name)(x, keepdims=True), x)
     agrees(lambda xp, x: getattr(xp, name)(x, axis=-2, keepdims=True), x)
     agrees(lambda xp, x: getattr(xp, name)(x), np.array([False, True, True]))
-
-
-# --- averages ---------------------------------------------------------------------------------
-
-
-def test_average(agrees):
-    weights = np.float32([1, 2, 3, 4])
-    agrees(lambda xp, x, w: xp.average(x, axis=1, weights=w), X, weights)
-    agrees(lambda xp, x, w: xp.average(x, weights=w, returned=True), X, np.abs(X))
-    agrees(lambda xp, x: xp.average(x, returned=True), X)
-    agrees(lambda xp, x, w: xp.average(x, axis=-1, weights=w, keepdims=True), X, weights)
-    agrees(lambda xp, x, w: xp.average(x, axis=(1, 0), weights=w), X, np.abs(X.T))
-    check_laws(lambda x, w: fnp.average(x, 1, w), (fnp.asarray(X), fnp.asarray(weights)))
-    with pytest.raises(ShapeError, match=r"average: weights of shape \(4,\)"):
-        fnp.average(X, axis=0, weights=weights)
 
 
 # --- bad arguments ----------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def test_modes_and_order_limit_the_work():
     assert cases(modes=("jit",)) == 2
     assert cases(modes=("jit", "vmap")) > cases(modes=("jit",))
     assert cases(order=0) < cases(order=1) < cases(order=2)
-    assert cases(order=0) == cases(modes=("jit", "vmap"))
+    assert cases(order=0) == cases(modes=("jit", "vmap", "pmap"))
     assert cases(modes=("fwd",)) + cases(modes=("rev",)) < cases(modes=("fwd", "rev"))
 
 

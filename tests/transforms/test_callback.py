@@ -137,6 +137,7 @@ def test_errors():
 def test_golden_text(golden):
     def f(x):
         ff.debug.print("{}", x)
+        ff.io_callback(np.sin, x, x)
         return ff.pure_callback(np.sin, x, x, vmap_method="expand_dims")
 
     texts = [ff.make_jaxpr(g)(fnp.ones(3)) for g in (f, ff.vmap(f))]

@@ -1,4 +1,4 @@
-"""make_jaxpr, eval_shape, typeof, named_call."""
+"""make_jaxpr, eval_shape, typeof, named_call, named_scope."""
 
 import numpy as np
 import pytest
@@ -66,3 +66,16 @@ def test_golden_text(golden):
         return ff.named_call(fnp.sin, name="wave")(x) + fnp.arange(3)
 
     golden("transform_inspect.txt", f"{ff.make_jaxpr(f)(fnp.ones(3))}\n")
+
+
+def test_named_scopes_change_nothing():
+    def f(x):
+        with ff.named_scope("inner"):
+            return fnp.sin(x)
+
+    plain = str(ff.make_jaxpr(fnp.sin)(1.0))
+    assert (
+        str(ff.make_jaxpr(f)(1.0)) == str(ff.make_jaxpr(ff.named_scope("outer")(f))(1.0)) == plain
+    )
+    with pytest.raises(errors.ArgumentError, match="named_scope: the name must be a string"):
+        ff.named_scope(3).__enter__()

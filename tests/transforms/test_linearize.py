@@ -123,6 +123,13 @@ def test_linear_functions_pass_through_vmap():
     np.testing.assert_allclose(ff.vmap(lambda pull, ct: pull(ct))(pulls, X)[0], derivative(X) * X)
 
 
+def test_linear_functions_tell_what_they_belong_to():
+    _, pushforward = ff.linearize(fnp.sin, 1.0)
+    _, pullback = ff.vjp(lambda x: x, 1.0)
+    assert repr(pushforward).startswith("Partial(<pushforward of sin>, ")
+    assert repr(pullback).startswith("Partial(<pullback of <lambda>>, ")
+
+
 def test_leaked_tracers_raise():
     kept = []
     ff.vjp(lambda x: kept.append(x) or x * x, 1.0)
