@@ -11,7 +11,7 @@ from funcflow.core import dtypes
 from funcflow.core.array import SCALARS, Array, as_buffer, aval_of, is_array_like, wrap
 from funcflow.core.errors import ArgumentError, LeafTypeError, ShapeError
 from funcflow.core.trace import EVAL, Tracer, current_trace
-from funcflow.numpy.arguments import cast, static_shape
+from funcflow.numpy.arguments import at_once, cast, static_shape
 from funcflow.numpy.promotion import as_array
 
 # --- from Python objects --------------------------------------------------------------------
@@ -67,10 +67,19 @@ def copy(a: Any, order: str | None = None) -> Array:
     return array(a, order=order)
 
 
+# From and to which kinds NumPy converts as we do: it saturates no floats and warns of complex ones.
+_AS_NUMPY_CONVERTS = (("biu", "biufc"), ("f", "fc"), ("c", "c"))
+
+
 def astype(x: Any, dtype: Any, /, *, copy: bool = False) -> Array:
     """`x` converted to another dtype. Complex values lose their imaginary part."""
     del copy
     target = dtypes.default_float() if dtype is None else dtypes.as_dtype(dtype)
+    for kinds, targets in _AS_NUMPY_CONVERTS:
+        if target.kind in targets:
+            converted = at_once(np.ndarray.astype, x, target, kinds=kinds)
+            if converted is not None:
+                return converted
     return lax.convert_element_type(as_array("astype", x), target)
 
 

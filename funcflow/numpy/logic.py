@@ -7,7 +7,7 @@ import numpy as np
 from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import Array, ConcreteArray, shape_of
-from funcflow.core.eager import fast_binary, fast_unary, is_eager
+from funcflow.core.eager import fast_binary, fast_unary, is_eager, keeps_dtype
 from funcflow.core.errors import ShapeError
 from funcflow.lax.shape import broadcast_shapes_of
 from funcflow.numpy.arithmetic import absolute
@@ -109,14 +109,26 @@ def logical_not(x: Any, /) -> Array:
 
 def choose_where(condition: Any, x: Any, y: Any) -> Array:
     """`where` with three arguments."""
-    if is_eager(condition) and is_eager(x) and is_eager(y):
-        mask, a, b = condition._value, x._value, y._value
-        if mask.dtype == np.bool_ and a.dtype is b.dtype and a.shape == b.shape == mask.shape:
-            return ConcreteArray(np.where(mask, a, b))
+    if is_eager(condition) and condition._value.dtype == np.bool_:
+        cases = _eager_cases(x, y)
+        if cases is not None:
+            try:
+                return ConcreteArray(np.where(condition._value, *cases))
+            except (ValueError, OverflowError):  # the general way has a better message
+                pass
     chosen = truth("where", condition)
     x, y = promote("where", x, y)
     broadcast_shapes_of("where", [chosen.shape, shape_of(x), shape_of(y)])
     return lax.select(chosen, x, y)
+
+
+def _eager_cases(x: Any, y: Any) -> tuple[Any, Any] | None:
+    """What `np.where` may choose from: eager arrays of one dtype, or one and a number."""
+    if is_eager(x):
+        if is_eager(y):
+            return (x._value, y._value) if x._value.dtype is y._value.dtype else None
+        return (x._value, y) if keeps_dtype(x, y) else None
+    return (x, y._value) if is_eager(y) and keeps_dtype(y, x) else None
 
 
 # --- equality of arrays -----------------------------------------------------------------------

@@ -331,7 +331,7 @@ class _Trees:
             )
         flat: list[Any] = []
         for child, ct in zip(args_tree.children(), result, strict=True):
-            flat += [None] * child.num_leaves if ct is None else _leaves_up_to(self.name, child, ct)
+            flat += _checked_leaves(self.name, child, ct)
         return [self._checked(ct, aval) for ct, aval in zip(flat, self.in_avals, strict=True)]
 
     def _checked(self, ct: Any, aval: ShapedArray) -> Any:
@@ -346,10 +346,10 @@ class _Trees:
         return convert_element_type(ct, aval.dtype)
 
 
-def _leaves_up_to(name: str, treedef: PyTreeDef, ct: Any) -> list[Any]:
-    """The cotangents of one argument; None, for zero, may stand for a leaf."""
+def _checked_leaves(name: str, treedef: PyTreeDef, ct: Any) -> list[Any]:
+    """The cotangents of one argument; None where the rule gives zero."""
     try:
-        leaves = treedef.flatten_up_to(ct)
+        leaves = _leaves_up_to(treedef, ct)
         problem = next((x for x in leaves if x is not None and not is_array_like(x)), None)
     except ValueError as error:
         problem = error
@@ -360,3 +360,13 @@ def _leaves_up_to(name: str, treedef: PyTreeDef, ct: Any) -> list[Any]:
             mend="return cotangents in the structure of the arguments",
         )
     return leaves
+
+
+def _leaves_up_to(treedef: PyTreeDef, ct: Any) -> list[Any]:
+    """One entry for each leaf of `treedef`; None in `ct` may stand for a whole subtree."""
+    if ct is None:
+        return [None] * treedef.num_leaves
+    if treedef.is_leaf():
+        return [ct]
+    pairs = zip(treedef.children(), treedef.one_level().flatten_up_to(ct), strict=True)
+    return [leaf for child, part in pairs for leaf in _leaves_up_to(child, part)]

@@ -66,10 +66,12 @@ def value_and_grad(
     Returns:
         A function of the same arguments that returns `(value, gradient)`, or
         `((value, auxiliary), gradient)`. The gradient has the structure of the argument, or is a
-        tuple if `argnums` is a sequence.
+        tuple if `argnums` is a sequence. For a complex argument z = x + iy of a real function f
+        it is df/dx - i df/dy, so steepest descent goes along minus its conjugate.
 
     Raises:
-        NotDifferentiableError: an argument is integer, or complex without `holomorphic`.
+        NotDifferentiableError: an argument is integer, or the result is integer, or complex
+            without `holomorphic`.
         ShapeError: the result is no scalar.
 
     Example:
@@ -106,12 +108,6 @@ def _check_inputs(fun: Callable[..., Any], chosen: Any, holomorphic: bool, allow
                 f"{where}; holomorphic=True needs complex arguments",
                 mend="convert it to complex, or drop holomorphic=True",
             )
-        if dtypes.is_complex(aval.dtype) and not holomorphic:
-            raise NotDifferentiableError(
-                f"{where}; grad needs real arguments",
-                mend="pass holomorphic=True for holomorphic functions; otherwise use ff.vjp, or "
-                "differentiate with respect to real and imaginary part",
-            )
         if not dtypes.is_inexact(aval.dtype) and not allow_int:
             raise NotDifferentiableError(
                 f"{where}; only floating-point arguments have a gradient",
@@ -135,10 +131,12 @@ def _check_output(
         )
     wanted, kind = wanted_kind(holomorphic)
     if not wanted(aval.dtype):
-        convert = "convert the result (.astype), or drop holomorphic=True if it is real"
-        if not holomorphic:
-            is_complex = dtypes.is_complex(aval.dtype)
-            convert = "use ff.vjp for complex results" if is_complex else "return a float"
+        if holomorphic:
+            convert = "convert the result (.astype), or drop holomorphic=True if it is real"
+        elif dtypes.is_complex(aval.dtype):
+            convert = "pass holomorphic=True for a holomorphic function, otherwise use ff.vjp"
+        else:
+            convert = "return a float"
         raise NotDifferentiableError(
             f"grad of {name_of(fun)}: it must return a {kind} scalar, it returned {aval}",
             mend=convert,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from funcflow.core import dtypes
 from funcflow.core.array import aval_of
 from funcflow.core.errors import NotDifferentiableError
 from funcflow.core.flatten import check_function, name_of
@@ -60,7 +61,7 @@ def jacfwd(
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         chosen, partial = select_arguments("jacfwd", fun, args, argnums)
         leaves, in_tree = tree_flatten(chosen)
-        _check_inputs("jacfwd", fun, chosen, holomorphic)
+        _check_inputs("jacfwd", fun, chosen, *wanted_kind(holomorphic))
 
         def push(*tangents: Any) -> Any:
             function = lambda *xs: partial(*xs, **kwargs)  # noqa: E731
@@ -82,7 +83,8 @@ def jacrev(
 ) -> Callable[..., Any]:
     """A function that returns the Jacobian of `fun`, by reverse mode, one row at a time.
 
-    Cheapest where the output is smaller than the input. Arguments and result as for `jacfwd`.
+    Cheapest where the output is smaller than the input. Arguments and result as for `jacfwd`;
+    a real function may have complex arguments, as for `grad`.
 
     Example:
         >>> ff.jacrev(lambda x: fnp.dot(x, x))(fnp.ones(2))
@@ -94,17 +96,19 @@ def jacrev(
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         chosen, partial = select_arguments("jacrev", fun, args, argnums)
+        wanted, kind = wanted_kind(holomorphic)
         if not allow_int:
-            _check_inputs("jacrev", fun, chosen, holomorphic)
+            # a real function may have complex arguments: reverse mode gives the whole derivative
+            accepted = (wanted, kind) if holomorphic else (dtypes.is_inexact, "floating-point")
+            _check_inputs("jacrev", fun, chosen, *accepted)
         out, pull, *aux = vjp(lambda *xs: partial(*xs, **kwargs), *chosen, has_aux=has_aux)
         outs, out_tree = tree_flatten(out)
-        wanted, kind = wanted_kind(holomorphic)
         for x in outs:
             aval = aval_of(x)
             if not wanted(aval.dtype):
                 raise NotDifferentiableError(
                     f"jacrev of {name_of(fun)}: the output must be {kind}, it is {aval}",
-                    mend="use ff.vjp, or convert the output",
+                    mend="use ff.vjp, convert the output, or pass holomorphic=True if it applies",
                 )
         rows = vmap(lambda *cts: pull(out_tree.unflatten(cts)))(*_basis(outs))
         grads = rows[0] if isinstance(argnums, int) else rows
@@ -134,8 +138,9 @@ def hessian(
     )
 
 
-def _check_inputs(function: str, fun: Callable[..., Any], chosen: Any, holomorphic: bool) -> None:
-    wanted, kind = wanted_kind(holomorphic)
+def _check_inputs(
+    function: str, fun: Callable[..., Any], chosen: Any, wanted: Callable[[Any], bool], kind: str
+) -> None:
     for path, leaf in tree_flatten_with_path(chosen)[0]:
         aval = aval_of(leaf)
         if not wanted(aval.dtype):

@@ -86,6 +86,20 @@ def test_none_stands_for_zero():
     assert (float(p_bar["a"]), float(p_bar["b"]), float(y_bar)) == (3, 0, 0)
 
 
+def test_none_stands_for_the_zeros_of_a_subtree():
+    p = {"a": 2.0, "b": (np.ones(3), None, [np.ones(2)])}
+    f = ff.custom_vjp(lambda p: p["a"] * fnp.sum(p["b"][0]))
+    f.defvjp(lambda p: (f(p), ()), lambda kept, ct: ({"a": ct, "b": None},))
+    assert float(ff.grad(f)(p)["a"]) == 1
+    f.defvjp(
+        lambda p: (f(p), ()), lambda kept, ct: ({"a": None, "b": (7 * p["b"][0], None, None)},)
+    )
+    p_bar = ff.jit(ff.grad(f))(p)
+    assert float(p_bar["a"]) == 0
+    np.testing.assert_array_equal(p_bar["b"][0], np.full(3, 7))
+    np.testing.assert_array_equal(p_bar["b"][2][0], np.zeros(2))
+
+
 def test_several_results_of_which_some_are_integers_or_unused():
     f = ff.custom_vjp(lambda x: (x * 2, {"n": 3, "y": x * 3}))
     f.defvjp(lambda x: (f(x), None), lambda _, ct: (ct[0] * 20 + ct[1]["y"] * 30,))
