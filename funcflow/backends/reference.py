@@ -6,6 +6,7 @@ It is the oracle for the compiled backends, and what `jit` runs where no other i
 from collections.abc import Sequence
 from typing import Any
 
+from funcflow.backends.pipeline import lower
 from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.trace import EVAL, under
@@ -25,9 +26,12 @@ class ReferenceExecutable:
 
 
 class ReferenceBackend:
-    """Compiles by doing nothing."""
+    """Compiles by doing nothing more than the passes do."""
 
     name = "reference"
+
+    def lower(self, jaxpr: ClosedJaxpr) -> dict[str, ClosedJaxpr]:
+        return lower(jaxpr)
 
     def compile(self, jaxpr: ClosedJaxpr) -> ReferenceExecutable:
         return ReferenceExecutable(jaxpr)

@@ -5,7 +5,7 @@ interface; `funcflow/__init__.py` registers the backends, each with a loader, so
 libraries are imported at its first use.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,9 +25,13 @@ class Executable(Protocol):
 
 
 class Backend(Protocol):
-    """Compiles jaxprs. `constants` of the jaxpr are passed as the first buffers of each call."""
+    """Lowers and compiles jaxprs; what is compiled has no constants, they come as arguments."""
 
     name: str
+
+    def lower(self, jaxpr: "ClosedJaxpr") -> "Mapping[str, ClosedJaxpr]":
+        """The jaxpr after each pass, in order; the last one is what `compile` takes."""
+        ...
 
     def compile(self, jaxpr: "ClosedJaxpr") -> Executable: ...
 

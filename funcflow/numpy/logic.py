@@ -127,8 +127,13 @@ def _eager_cases(x: Any, y: Any) -> tuple[Any, Any] | None:
     if is_eager(x):
         if is_eager(y):
             return (x._value, y._value) if x._value.dtype is y._value.dtype else None
-        return (x._value, y) if keeps_dtype(x, y) else None
-    return (x, y._value) if is_eager(y) and keeps_dtype(y, x) else None
+        return (x._value, y) if _keeps_numpy_dtype(x, y) else None
+    return (x, y._value) if is_eager(y) and _keeps_numpy_dtype(y, x) else None
+
+
+def _keeps_numpy_dtype(x: Array, number: Any) -> bool:
+    """Whether NumPy too leaves the array its dtype: of bfloat16 and a number it makes float64."""
+    return x.dtype != dtypes.bfloat16 and keeps_dtype(x, number)
 
 
 # --- equality of arrays -----------------------------------------------------------------------

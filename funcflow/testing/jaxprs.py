@@ -35,6 +35,8 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "neg": lambda x, y: neg(x),
     "weak literal": lambda x, y: mul(x, convert_element_type(1.5, np.float32)),
     "literal": lambda x, y: add(x, np.float32(-0.0)),
+    "times one": lambda x, y: mul(x, np.float32(1)),
+    "scalars": lambda x, y: mul(x, add(mul(np.float32(3), np.float32(0.5)), np.float32(-0.5))),
     "captured array": lambda x, y: add(x, _CAPTURED),
     "rows summed": lambda x, y: broadcast_to(reduce_sum(x, (0,)), SHAPE),
     "columns summed": lambda x, y: add(expand_dims(reduce_sum(x, (1,)), (1,)), y),

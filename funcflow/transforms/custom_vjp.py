@@ -366,7 +366,8 @@ def _leaves_up_to(treedef: PyTreeDef, ct: Any) -> list[Any]:
     """One entry for each leaf of `treedef`; None in `ct` may stand for a whole subtree."""
     if ct is None:
         return [None] * treedef.num_leaves
-    if treedef.is_leaf():
+    level = treedef.one_level()
+    if level is None:  # a leaf
         return [ct]
-    pairs = zip(treedef.children(), treedef.one_level().flatten_up_to(ct), strict=True)
+    pairs = zip(treedef.children(), level.flatten_up_to(ct), strict=True)
     return [leaf for child, part in pairs for leaf in _leaves_up_to(child, part)]

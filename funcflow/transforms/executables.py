@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 from funcflow.core.backend import Executable, get_backend
 from funcflow.core.config import config
@@ -12,6 +12,16 @@ from funcflow.core.structure import structural_key
 MAX_EXECUTABLES = 2048
 _executables: OrderedDict[Hashable, Executable] = OrderedDict()
 _lock = threading.Lock()
+
+
+def lowered_stages(closed: ClosedJaxpr) -> Mapping[str, ClosedJaxpr]:
+    """The jaxpr after each of the backend's passes."""
+    return get_backend(config.backend).lower(closed)
+
+
+def last(stages: Mapping[str, ClosedJaxpr]) -> ClosedJaxpr:
+    """What the passes end with."""
+    return stages[next(reversed(list(stages)))]
 
 
 def compiled(closed: ClosedJaxpr) -> Executable:

@@ -1,5 +1,6 @@
 """The stages of a jitted function for one signature: traced, lowered, compiled."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from funcflow.core.array import as_buffer, aval_of, own, wrap
@@ -9,13 +10,8 @@ from funcflow.core.errors import ArgumentError
 from funcflow.core.flatten import flatten_arguments
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.pytree import PyTreeDef
-from funcflow.core.rewrite import constants_to_arguments, cse, dce_closed
-from funcflow.transforms.executables import compiled
-
-
-def simplify(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """Drop dead code and repeated equations, and the constants that are no longer needed."""
-    return dce_closed(ClosedJaxpr(cse(closed.jaxpr), closed.consts))
+from funcflow.core.rewrite import constants_to_arguments
+from funcflow.transforms.executables import compiled, last, lowered_stages
 
 
 class Traced:
@@ -35,29 +31,31 @@ class Traced:
 
     def lower(self) -> "Lowered":
         """The program as the backend gets it."""
-        return Lowered(self, simplify(self.jaxpr))
+        return Lowered(self, lowered_stages(self.jaxpr))
 
 
 class Lowered:
-    """A traced and simplified function, ready to compile."""
+    """A traced function after the backend's passes, ready to compile."""
 
-    def __init__(self, traced: Traced, jaxpr: ClosedJaxpr) -> None:
+    def __init__(self, traced: Traced, stages: Mapping[str, ClosedJaxpr]) -> None:
         self.traced = traced
-        self.jaxpr = jaxpr
+        self.stages = {"traced": traced.jaxpr, **stages}
+        self.jaxpr = last(stages)
         self.in_tree, self.out_tree, self.out_info = (
             traced.in_tree,
             traced.out_tree,
             traced.out_info,
         )
 
-    def as_text(self, stage: str = "simplified") -> str:
-        """The program at a stage: "traced" (as written) or "simplified"."""
-        stages = {"traced": self.traced.jaxpr, "simplified": self.jaxpr}
-        if stage not in stages:
+    def as_text(self, stage: str | None = None) -> str:
+        """The program at a stage: "traced", or after the pass of that name; by default the last."""
+        if stage is None:
+            return str(self.jaxpr)
+        if stage not in self.stages:
             raise ArgumentError(
-                f"as_text: there is no stage {stage!r}", mend=f"use one of {', '.join(stages)}"
+                f"as_text: there is no stage {stage!r}", mend=f"use one of {', '.join(self.stages)}"
             )
-        return str(stages[stage])
+        return str(self.stages[stage])
 
     def compile(self) -> "Compiled":
         """The executable."""

@@ -101,3 +101,9 @@ def test_array_equal():
     assert fnp.array_equiv(fnp.ones(1), fnp.ones((2, 3)))
     assert not fnp.array_equiv(fnp.ones(2), fnp.ones(3))
     assert fnp.array_equal(1, 1).dtype == bool
+
+
+def test_where_keeps_bfloat16_beside_a_number():
+    x = fnp.array([1.0, -1.0], "bfloat16")
+    assert fnp.where(x > 0, x, 0.0).dtype == fnp.bfloat16
+    assert fnp.where(x > 0, 0, x).dtype == fnp.bfloat16

@@ -1,10 +1,10 @@
 """What tracing, lowering and compiling hand over."""
 
 import numpy as np
+import pytest
 
 import funcflow as ff
 import funcflow.numpy as fnp
-from funcflow.transforms.stages import simplify
 
 STRUCT = ff.ShapeDtypeStruct((3,), "float64")
 
@@ -29,11 +29,10 @@ def test_compiled_programs_copy_what_aliases_their_arguments():
     np.testing.assert_array_equal(y, np.ones(3))
 
 
-def test_simplify_drops_what_is_dead_or_repeated():
-    def f(x):
-        fnp.cos(x)
-        return fnp.sin(x) * fnp.sin(x) + 0 * np.ones(3)[0]
-
-    closed = ff.make_jaxpr(f)(np.ones(3))
-    names = [eqn.primitive.name for eqn in simplify(closed).eqns]
-    assert names.count("sin") == 1 and "cos" not in names
+def test_every_stage_can_be_shown():
+    lowered = ff.jit(lambda x: fnp.sin(x) * 1.0 + fnp.sin(x)).lower(STRUCT)
+    assert str(lowered.as_text("traced")).count("sin") == 2
+    assert lowered.as_text() == lowered.as_text("dce")
+    assert lowered.as_text().count("sin") == 1
+    with pytest.raises(ff.errors.ArgumentError, match=r"no stage 'cake'.*\n.*\n.*traced, fold"):
+        lowered.as_text("cake")
