@@ -78,16 +78,47 @@ class Config:
             self._scoped.reset(token)
 
     def update(self, name: str, value: Any) -> None:
-        """Set one setting for the whole process; `jax_enable_x64` is understood too."""
+        """Set one setting for the whole process.
+
+        Programs written for JAX may set `jax_enable_x64`, and those of JAX's settings that have
+        one value here, to that value.
+        """
         if name == "jax_enable_x64":
             for default, dtype in _defaults_of_width(value).items():
                 self.update(default, dtype)
-            return
-        self._process[name.removeprefix("jax_")] = _checked(name.removeprefix("jax_"), value)
+        elif name in _FIXED:
+            _check_fixed(name, value)
+        else:
+            self._process[name.removeprefix("jax_")] = _checked(name.removeprefix("jax_"), value)
 
     def key(self) -> tuple[Any, ...]:
         """The settings as a hashable value, for caches of what was traced under them."""
         return tuple(self.in_force().values())
+
+
+# Settings of JAX that describe what is always so here, and how to get something else.
+_FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "jax_platform_name": (("cpu", None), "there is the CPU only"),
+    "jax_platforms": (("cpu", None), "there is the CPU only"),
+    "jax_default_prng_impl": (("threefry2x32",), "keys are threefry2x32 keys"),
+    "jax_threefry_partitionable": ((True,), "streams are those of JAX's default"),
+    "jax_numpy_rank_promotion": (("allow",), "arrays of any rank broadcast"),
+    "jax_numpy_dtype_promotion": (("standard",), "promotion follows JAX's standard lattice"),
+    "jax_default_matmul_precision": (
+        (None, "default", "highest", "float32"),
+        "products are computed in the dtype of their operands",
+    ),
+    "jax_debug_nans": ((False,), "with ff.debug_nans(): ..."),
+    "jax_log_compiles": ((False,), "jitted functions have cache_info()"),
+}
+
+
+def _check_fixed(name: str, value: Any) -> None:
+    accepted, mend = _FIXED[name]
+    if value not in accepted:
+        raise ArgumentError(
+            f"config: {name} is {accepted[0]!r} here and cannot be set to {value!r}", mend=mend
+        )
 
 
 def _defaults_of_width(enable_x64: Any) -> dict[str, str]:

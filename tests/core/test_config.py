@@ -120,3 +120,15 @@ def test_default_dtypes_are_checked(name, value):
 
 def test_it_can_be_copied():
     assert copy.copy(config).default_float == config.default_float
+
+
+def test_settings_of_jax_that_describe_what_is_so():
+    before = config.key()
+    config.update("jax_platform_name", "cpu")
+    config.update("jax_default_matmul_precision", "highest")
+    config.update("jax_debug_nans", False)
+    assert config.key() == before
+    with pytest.raises(ArgumentError, match=r"jax_debug_nans is False here.*(\n.*)*debug_nans\(\)"):
+        config.update("jax_debug_nans", True)
+    with pytest.raises(ArgumentError, match="jax_platforms is 'cpu' here"):
+        config.update("jax_platforms", "tpu")
