@@ -134,6 +134,11 @@ def is_tree_node(typ: type[Any]) -> bool:
 class Partial(functools.partial[Any]):
     """`functools.partial` as a pytree: the function is structure, the arguments are children."""
 
+    def __repr__(self) -> str:
+        given = [repr(x) for x in self.args]
+        given += [f"{name}={value!r}" for name, value in self.keywords.items()]
+        return f"Partial({', '.join([repr(self.func), *given])})"
+
 
 _register(
     Partial,

@@ -43,7 +43,7 @@ def test_each_class_has_a_test(kind):
 def test_each_class_has_an_example_that_raises_it_and_a_mend(kind):
     code = example(kind)
     assert code
-    assert "\n    Mend: " in (kind.__doc__ or "")
+    assert "\nMend: " in inspect.cleandoc(kind.__doc__ or "")
     with pytest.raises(kind) as info:
         exec(compile(code, "<string>", "exec"), {"ff": ff, "fnp": fnp, "np": np})
     assert type(info.value) is kind
