@@ -19,13 +19,16 @@ def lowered_stages(closed: ClosedJaxpr) -> Mapping[str, ClosedJaxpr]:
     return get_backend(config.backend).lower(closed)
 
 
-def last(stages: Mapping[str, ClosedJaxpr]) -> ClosedJaxpr:
-    """What the passes end with."""
-    return stages[next(reversed(list(stages)))]
+def lowered(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The jaxpr after all of the backend's passes."""
+    return list(lowered_stages(closed).values())[-1]
 
 
 def compiled(closed: ClosedJaxpr) -> Executable:
-    """The executable of a jaxpr, from the cache if one of the same structure is there."""
+    """The executable of a jaxpr, from the cache if one of the same structure is there.
+
+    The passes run here too: a derivative of a jitted function never saw them.
+    """
     key = (structural_key(closed), config.backend)
     with _lock:
         found = _executables.get(key)
@@ -33,7 +36,7 @@ def compiled(closed: ClosedJaxpr) -> Executable:
             _executables.move_to_end(key)
             return found
     # two threads may compile the same program; that costs time, and a lock held here costs more
-    made = get_backend(config.backend).compile(closed)
+    made = get_backend(config.backend).compile(lowered(closed))
     with _lock:
         _executables[key] = made
         if len(_executables) > MAX_EXECUTABLES:

@@ -28,7 +28,7 @@ from funcflow.core.rules import CALLS, define
 from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
-from funcflow.transforms.executables import compiled, last, lowered_stages
+from funcflow.transforms.executables import compiled, lowered
 from funcflow.transforms.stages import Lowered, Traced
 from funcflow.transforms.static_arguments import StaticArguments, listed
 
@@ -186,7 +186,7 @@ class JitFunction:
             return entry
         self._misses += 1
         closed, out_tree = self._trace(fun, avals, in_tree)
-        entry = self._entries[key] = _Entry(last(lowered_stages(closed)), out_tree)
+        entry = self._entries[key] = _Entry(lowered(closed), out_tree)
         if len(self._entries) > _MAX_ENTRIES:
             self._entries.popitem(last=False)
         return entry

@@ -11,7 +11,7 @@ from funcflow.core.flatten import flatten_arguments
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.pytree import PyTreeDef
 from funcflow.core.rewrite import constants_to_arguments
-from funcflow.transforms.executables import compiled, last, lowered_stages
+from funcflow.transforms.executables import compiled, lowered_stages
 
 
 class Traced:
@@ -40,7 +40,7 @@ class Lowered:
     def __init__(self, traced: Traced, stages: Mapping[str, ClosedJaxpr]) -> None:
         self.traced = traced
         self.stages = {"traced": traced.jaxpr, **stages}
-        self.jaxpr = last(stages)
+        self.jaxpr = list(self.stages.values())[-1]
         self.in_tree, self.out_tree, self.out_info = (
             traced.in_tree,
             traced.out_tree,
