@@ -6,19 +6,23 @@ loads it: with them a benchmark would measure somebody's settings.
 
 import argparse
 import importlib.util
+import json
 import os
 import platform
 import re
 import statistics
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 # In the order of the tables' columns.
 LIBRARIES = {"numpy": "NumPy", "jax": "JAX", "torch": "PyTorch", "funcflow": "funcflow"}
-UNITS = {"us": 1e6, "ms": 1e3}  # in a second
+UNITS = {"us": 1e6, "ms": 1e3, "MB": 1e-6}  # in a second, or in a byte
 
 if "numpy" in sys.modules:
     raise ImportError("import harness before anything that imports numpy")
@@ -43,8 +47,44 @@ def interleave(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[st
     every case alike, which is what makes the ratios of one run trustworthy. A first round, not
     counted, warms up.
     """
+    samples = sample(cases, rounds)
+    return {name: statistics.median(samples[name]) for name in cases}
+
+
+def sample(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """What the cases return, of every round but the first."""
     samples = [{name: case() for name, case in cases.items()} for _ in range(rounds + 1)]
-    return {name: statistics.median(times[name] for times in samples[1:]) for name in cases}
+    return {name: [times[name] for times in samples[1:]] for name in cases}
+
+
+class Finished(NamedTuple):
+    """What a fresh process returned, and the seconds from its start to its end."""
+
+    result: Any
+    seconds: float
+
+
+def in_fresh_process(
+    module: str, function: str, *arguments: Any, environment: Mapping[str, str] | None = None
+) -> Finished:
+    """Calls a function of a benchmark's module in a new interpreter.
+
+    Arguments and result pass as JSON; `environment` is added to that of this process.
+    """
+    program = (
+        f"import json, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import {module}; "
+        f"print(json.dumps({module}.{function}(*json.loads(sys.argv[1]))))"
+    )
+    start = perf_counter()
+    finished = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(arguments)],
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    seconds = perf_counter() - start
+    return Finished(json.loads(finished.stdout.splitlines()[-1]), seconds)
 
 
 def run(
@@ -104,12 +144,16 @@ def ratio_table(title: str, rows: Mapping[str, Times]) -> str:
 def markdown_table(title: str, cells: Mapping[str, Mapping[str, str]]) -> str:
     """One line for each label, one column for each library."""
     libraries = [name for name in LIBRARIES if any(name in row for row in cells.values())]
-    lines = [
-        [title, *(LIBRARIES[name] for name in libraries)],
-        ["---", *("---:" for _ in libraries)],
-        *([label, *(row[name] for name in libraries)] for label, row in cells.items()),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    header = [title, *(LIBRARIES[name] for name in libraries)]
+    return markdown_lines(
+        header, [[label, *(row[name] for name in libraries)] for label, row in cells.items()]
+    )
+
+
+def markdown_lines(header: Sequence[str], rows: Sequence[Sequence[str]], *, labels: int = 1) -> str:
+    """A table whose first `labels` columns are words and whose others are numbers."""
+    rule = ["---"] * labels + ["---:"] * (len(header) - labels)
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *rows])
 
 
 def rewrite_section(document: Path, name: str, content: str) -> None:

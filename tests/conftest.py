@@ -1,8 +1,10 @@
 """Deterministic property tests, and the number of law cases in pytest's summary."""
 
 import importlib
+import os
 import pkgutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from funcflow.backends.cache import VARIABLE
+
 # The same examples in every run, and none kept in a folder: a failure is reproduced by rerunning.
-settings.register_profile("funcflow", derandomize=True, database=None)
+# No deadline: an example's first call compiles.
+settings.register_profile("funcflow", derandomize=True, database=None, deadline=None)
 settings.load_profile("funcflow")
 
 KEY = "law_cases"
@@ -25,7 +30,12 @@ def checked() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Kernels are kept in a folder of the run's own, which its workers and subprocesses share."""
     config.stash[collected] = 0
+    if VARIABLE not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="funcflow-kernels-")
+        os.environ[VARIABLE] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -9,6 +9,13 @@ def _reference() -> Backend:
     return ReferenceBackend()
 
 
+def _cpu() -> Backend:
+    from funcflow.backends.numba.backend import CpuBackend
+
+    return CpuBackend()
+
+
 def register_all() -> None:
     """Offer all backends."""
+    register_backend("cpu", _cpu)
     register_backend("reference", _reference)

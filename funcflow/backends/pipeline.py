@@ -1,26 +1,49 @@
 """What happens to a jaxpr before it is compiled, in order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from funcflow.backends.passes.fold import fold
+from funcflow.backends.passes.inline import inline
+from funcflow.backends.passes.simplify import simplify
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.rewrite import cse, dce_closed
+
+Pass: TypeAlias = Callable[[ClosedJaxpr], ClosedJaxpr]
 
 
 def _cse(closed: ClosedJaxpr) -> ClosedJaxpr:
     return ClosedJaxpr(cse(closed.jaxpr), closed.consts)
 
 
-PASSES: dict[str, Callable[[ClosedJaxpr], ClosedJaxpr]] = {
+PASSES: Mapping[str, Pass] = {
     "fold": fold,
+    "cse": _cse,
+    "dce": dce_closed,
+}
+
+# What only compilers do, since calls have derivatives of their own. `simplify` folds what it has
+# made foldable, so it takes the place of `fold`; `cse` then finds more that is equal.
+COMPILE_PASSES: Mapping[str, Pass] = {
+    "inline": inline,
+    "simplify": simplify,
     "cse": _cse,
     "dce": dce_closed,
 }
 
 
 def lower(closed: ClosedJaxpr) -> dict[str, ClosedJaxpr]:
-    """The jaxpr after each pass, by the pass's name; the last one is what is compiled."""
+    """The jaxpr after each pass, by the pass's name; calls stay calls."""
+    return _stages(PASSES, closed)
+
+
+def prepare(closed: ClosedJaxpr) -> dict[str, ClosedJaxpr]:
+    """The jaxpr after each pass for compiling, by the pass's name; the last one is compiled."""
+    return _stages(COMPILE_PASSES, closed)
+
+
+def _stages(passes: Mapping[str, Pass], closed: ClosedJaxpr) -> dict[str, ClosedJaxpr]:
     stages: dict[str, ClosedJaxpr] = {}
-    for name, run in PASSES.items():
+    for name, run in passes.items():
         closed = stages[name] = run(closed)
     return stages

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from funcflow.backends.pipeline import lower
+from funcflow.core.array import own
 from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.trace import EVAL, under
@@ -19,7 +20,7 @@ class ReferenceExecutable:
         self.closed = closed
 
     def __call__(self, *buffers: Any) -> Sequence[Any]:
-        return under(EVAL, eval_buffers, self.closed, buffers)
+        return own(under(EVAL, eval_buffers, self.closed, buffers), buffers)
 
     def as_text(self) -> str:
         return str(self.closed)

@@ -6,6 +6,7 @@ libraries are imported at its first use.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,12 +17,99 @@ if TYPE_CHECKING:
     from funcflow.core.jaxpr import ClosedJaxpr
 
 
+@dataclass(frozen=True)
+class Memory:
+    """The bytes that a call of a compiled program needs.
+
+    Attributes:
+        arguments: of the arguments, captured arrays included.
+        outputs: of the results.
+        constants: of what is part of the program.
+        temporaries: of the arena that all intermediate results share.
+        donated: of the arguments whose memory results take; they count once in the peak.
+
+    Example:
+        >>> ff.jit(lambda x: fnp.sin(x) * 2).lower(fnp.ones(1000)).memory().peak
+        8000
+    """
+
+    arguments: int
+    outputs: int
+    constants: int = 0
+    temporaries: int = 0
+    donated: int = 0
+
+    @property
+    def peak(self) -> int:
+        """All of it together: what is in use at the same time."""
+        return self.arguments + self.outputs + self.constants + self.temporaries - self.donated
+
+    def __str__(self) -> str:
+        parts = [("arguments", self.arguments), ("outputs", self.outputs)]
+        parts += [("constants", self.constants), ("temporaries", self.temporaries)]
+        text = ", ".join(f"{what} {in_bytes(n)}" for what, n in parts if n)
+        donated = f", {in_bytes(self.donated)} of them donated" if self.donated else ""
+        return f"{text or 'none'}{donated}; peak {in_bytes(self.peak)}"
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes for people to read: `1.57 MB`."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+    return f"{count / 1000:.3g} TB"
+
+
+@dataclass(frozen=True)
+class Donations:
+    """Which results may take the memory of which arguments, and why the other arguments cannot.
+
+    Attributes:
+        takes: the number of an argument, by the number of the result.
+        refused: a reason, by the number of the argument.
+    """
+
+    takes: "Mapping[int, int]"
+    refused: "Mapping[int, str]"
+
+
+class Explanation(Protocol):
+    """What a compiled program does: one entry for each step; its `str` is a report."""
+
+    @property
+    def steps(self) -> Sequence[Any]: ...
+
+    def __str__(self) -> str: ...
+
+
 class Executable(Protocol):
-    """A compiled program: buffers in, buffers out. `as_text` shows it."""
+    """A compiled program: buffers in, buffers out. `as_text` shows it.
+
+    The results share no memory with the arguments, which their owners may change later.
+    """
 
     def __call__(self, *buffers: Any) -> Sequence[Any]: ...
 
     def as_text(self) -> str: ...
+
+    def memory(self) -> Memory:
+        """What a call needs, donations aside."""
+        ...
+
+    def donations(self, arguments: Sequence[int]) -> Donations:
+        """Whether these arguments' memory can become results."""
+        ...
+
+    def call_with(self, buffers: Sequence[Any], taken: "Mapping[int, int]") -> Sequence[Any]:
+        """A call in which results, by number, take the memory of arguments.
+
+        `taken` is part of what `donations` allows; the caller is the only one who holds those
+        arguments' buffers, which are contiguous and may be written to.
+        """
+        ...
 
 
 class Backend(Protocol):
@@ -34,6 +122,20 @@ class Backend(Protocol):
         ...
 
     def compile(self, jaxpr: "ClosedJaxpr") -> Executable: ...
+
+    def texts(self, jaxpr: "ClosedJaxpr") -> "Mapping[str, Callable[[], str]]":
+        """What shows each stage of compiling, in order, by the stage's name."""
+        ...
+
+    def explain(
+        self, jaxpr: "ClosedJaxpr", title: str, buffers: Sequence[Any] | None
+    ) -> Explanation:
+        """What the compiled program does; with buffers also how long each step takes."""
+        ...
+
+    def kernels_compiled(self) -> int:
+        """How many native functions this process has compiled, rather than loaded or known."""
+        ...
 
 
 _loaders: dict[str, Callable[[], Backend]] = {}

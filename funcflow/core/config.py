@@ -10,7 +10,7 @@ the whole process. Nothing is read from the environment at import.
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,17 @@ class _Setting:
         return self if config is None else config.in_force()[self.name]
 
 
+class _Settings(dict[str, Any]):
+    """Values by name, never changed; equal ones have the same `number`."""
+
+    __slots__ = ("number",)
+    _numbers: ClassVar[dict[tuple[Any, ...], int]] = {}
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.number = self._numbers.setdefault(tuple(values.values()), len(self._numbers))
+
+
 class Config:
     """The settings in force: `config.name` reads, `with config(name=value):` sets for a block."""
 
@@ -43,15 +54,15 @@ class Config:
     )
     default_int = _Setting(np.dtype("int32"), "The dtype of Python ints.")
     disable_jit = _Setting(False, "Whether jit evaluates the function as it stands.")
-    backend = _Setting("reference", "What jit compiles for.")
+    backend = _Setting("cpu", "What jit compiles for.")
     show_internal_frames = _Setting(
         False, "Whether tracebacks show the frames of this package between the user's."
     )
     num_cpu_devices = _Setting(None, "How many logical devices the CPU shows; None: one per core.")
 
     def __init__(self) -> None:
-        self._process: dict[str, Any] = dict(_DEFAULTS)
-        self._scoped: ContextVar[dict[str, Any]] = ContextVar("config")
+        self._process = _Settings(_DEFAULTS)
+        self._scoped: ContextVar[_Settings] = ContextVar("config")
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"no setting named {name!r}; there are {sorted(_DEFAULTS)}")
@@ -61,17 +72,15 @@ class Config:
         """Whether Python floats and ints become 64-bit; 64-bit arrays need no setting."""
         return self.default_float == np.float64 and self.default_int == np.int64
 
-    def in_force(self) -> dict[str, Any]:
+    def in_force(self) -> "_Settings":
         """All settings by name."""
         return self._scoped.get(self._process)
 
     @contextmanager
     def __call__(self, **settings: Any) -> Generator[None]:
         """Set the named settings for the block."""
-        values = dict(self.in_force())
-        for name, value in settings.items():
-            values[name] = _checked(name, value)
-        token = self._scoped.set(values)
+        values = {name: _checked(name, value) for name, value in settings.items()}
+        token = self._scoped.set(_Settings(self.in_force() | values))
         try:
             yield
         finally:
@@ -89,11 +98,16 @@ class Config:
         elif name in _FIXED:
             _check_fixed(name, value)
         else:
-            self._process[name.removeprefix("jax_")] = _checked(name.removeprefix("jax_"), value)
+            name = name.removeprefix("jax_")
+            self._process = _Settings(self._process | {name: _checked(name, value)})
 
     def key(self) -> tuple[Any, ...]:
         """The settings as a hashable value, for caches of what was traced under them."""
         return tuple(self.in_force().values())
+
+    def state(self) -> int:
+        """A number for the settings in force, the same whenever they are the same."""
+        return self.in_force().number
 
 
 # Settings of JAX that describe what is always so here, and how to get something else.

@@ -246,3 +246,14 @@ class MissingRuleError(FuncflowError, NotImplementedError):
 
     Mend: declare the rule beside the primitive (see docs/architecture.md).
     """
+
+
+class CompileError(FuncflowError, RuntimeError):
+    """A kernel cannot be compiled or loaded: a fault of funcflow, not of the user's program.
+
+        from funcflow.backends.numba.runtime import compile_module
+
+        compile_module("define nothing")
+
+    Mend: run the function without `jit`, and report the message.
+    """

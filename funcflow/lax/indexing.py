@@ -106,7 +106,8 @@ def _canonical_fill(value: Any) -> Any:
     return None if value != value else value
 
 
-def _fill_of(dtype: np.dtype[Any], value: Any) -> np.ndarray[Any, Any]:
+def fill_of(dtype: np.dtype[Any], value: Any) -> np.ndarray[Any, Any]:
+    """What a gather's parameter `fill_value` stands for in an array of this dtype."""
     if value is None:
         kind = dtypes.kind(dtype)
         if kind in "fc":
@@ -150,7 +151,7 @@ def _gather_impl(
     out = xp.asarray(view[starts])
     if inside is not None:
         aligned = inside.reshape(inside.shape + (1,) * len(windows.window_shape))
-        out = xp.where(aligned, out, xp.asarray(_fill_of(x.dtype, fill_value)))
+        out = xp.where(aligned, out, xp.asarray(fill_of(x.dtype, fill_value)))
     return out.transpose(windows.order)
 
 

@@ -13,7 +13,7 @@ from functools import wraps
 from types import MethodType
 from typing import Any, NamedTuple
 
-from funcflow.core.array import ConcreteArray, as_buffer, aval_of, own, wrap
+from funcflow.core.array import ConcreteArray, as_buffer, aval_of, wrap
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.axes import axes_key
 from funcflow.core.backend import Executable
@@ -28,6 +28,7 @@ from funcflow.core.rules import CALLS, define
 from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
+from funcflow.transforms.dispatch import KnownCall, classes_of, signature
 from funcflow.transforms.executables import compiled, lowered
 from funcflow.transforms.stages import Lowered, Traced
 from funcflow.transforms.static_arguments import StaticArguments, listed
@@ -150,9 +151,16 @@ class JitFunction:
         self._name = name_of(fun)
         self._static = StaticArguments(f"jit of {self._name}", fun, static_argnums, static_argnames)
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._known: dict[Hashable, KnownCall] = {}
         self._hits = self._misses = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        known = None
+        if not kwargs:
+            known = signature(args)
+            if known is not None and (call := self._known.get(known[0])) is not None:
+                self._hits += 1
+                return call.run(known[1])
         if config.disable_jit:
             return self._fun(*args, **kwargs)
         try:
@@ -161,6 +169,8 @@ class JitFunction:
             entry = self._entry(fun, leaves, in_tree, static)
             if current_trace.get() is EVAL and not any(isinstance(x, Tracer) for x in leaves):
                 outs = self._run(entry, leaves)
+                if known is not None and not static:
+                    self._remember(known[0], entry)
             else:
                 outs = jit_p.bind(*entry.consts, *leaves, jaxpr=entry.jaxpr, name=self._name)
             return entry.out_tree.unflatten(outs)
@@ -172,8 +182,18 @@ class JitFunction:
         if entry.executable is None:
             entry.executable = compiled(entry.jaxpr)
         buffers = [as_buffer(x) for x in (*entry.consts, *leaves)]
-        outs = own(entry.executable(*buffers), leaves)
+        outs = entry.executable(*buffers)
         return [wrap(x, weak) for x, weak in zip(outs, entry.weak, strict=True)]
+
+    def _remember(self, key: Hashable, entry: _Entry) -> None:
+        """Let calls of this signature take the short way."""
+        if entry.executable is not None:
+            constants = tuple(map(as_buffer, entry.consts))
+            classes = classes_of(entry.weak)
+            call = KnownCall(entry.executable, constants, classes, entry.out_tree.unflatten)
+            self._known[key] = call
+            if len(self._known) > _MAX_ENTRIES:
+                self._known.clear()
 
     def _entry(
         self, fun: Callable[..., Any], leaves: list[Any], in_tree: PyTreeDef, static: Hashable
@@ -222,6 +242,7 @@ class JitFunction:
     def clear_cache(self) -> None:
         """Forget all signatures."""
         self._entries.clear()
+        self._known.clear()
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         # a jitted method is bound like any other

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from funcflow.core.array import as_buffer, aval_of, own, wrap
+from funcflow.core.array import as_buffer, aval_of, wrap
 from funcflow.core.aval import ShapeDtypeStruct
 from funcflow.core.backend import Executable
 from funcflow.core.errors import ArgumentError
@@ -81,7 +81,7 @@ class Compiled:
                 f"called with {', '.join(map(str, got))}",
                 mend="call the jitted function, which compiles for each signature",
             )
-        outs = own(self.executable(*map(as_buffer, (*self.lowered.jaxpr.consts, *leaves))), leaves)
+        outs = self.executable(*map(as_buffer, (*self.lowered.jaxpr.consts, *leaves)))
         avals = self.lowered.jaxpr.out_avals
         results = [wrap(x, a.weak_type) for x, a in zip(outs, avals, strict=True)]
         return self.lowered.out_tree.unflatten(results)

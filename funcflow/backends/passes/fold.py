@@ -31,7 +31,7 @@ def fold(closed: ClosedJaxpr) -> ClosedJaxpr:
     for eqn in jaxpr.eqns:
         if any(read(v) is not v for v in eqn.invars):
             eqn = eqn.replace(invars=[read(v) for v in eqn.invars])
-        found = _folded(eqn)
+        found = folded(eqn)
         if found is None:
             eqns.append(eqn)
         else:
@@ -40,7 +40,8 @@ def fold(closed: ClosedJaxpr) -> ClosedJaxpr:
     return ClosedJaxpr(jaxpr.replace(eqns=eqns, outvars=outvars), closed.consts)
 
 
-def _folded(eqn: JaxprEqn) -> Atom | None:
+def folded(eqn: JaxprEqn) -> Atom | None:
+    """What an equation is equal to, if it only repeats an operand or computes a known scalar."""
     if eqn.effects or eqn.primitive.multiple_results or subjaxprs(eqn):
         return None
     identity = _IDENTITIES.get(eqn.primitive)

@@ -1,0 +1,576 @@
+"""From a fused group to a kernel and the step that runs it.
+
+The loops over kept axes are outside. Inside them the reduced axes are swept as often as there are
+reductions that depend on each other: softmax sweeps a row for its maximum, for its sum, and to
+store the quotients. Values of a row are computed between the sweeps, values of an element in each
+sweep that needs them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from funcflow.backends.loop_ir import ANY, FIXED, INDEX, UNIT, Builder, Kernel, Operand, Value
+from funcflow.backends.passes.fuse import (
+    DEAR,
+    IDENTITIES,
+    VIEWS,
+    Group,
+    Place,
+    moved_place,
+)
+from funcflow.backends.program import Step, View, dense_view
+from funcflow.backends.reducing import accumulated_dtype, merge_of, next_values, starts, widened
+from funcflow.backends.schedule import Schedule, grain, schedule
+from funcflow.core import dtypes
+from funcflow.core.aval import ShapedArray
+from funcflow.core.jaxpr import Atom, JaxprEqn, Literal, Var
+from funcflow.lax.casting import copy_p
+
+# Literals that are part of a kernel. Others are its parameters: `x / n` for any n is one kernel.
+_EMBEDDED = (-1, 0, 1, 2)
+
+BLOCK_ELEMENTS = 1 << 15
+_BLOCKS = -1  # the axis that counts blocks
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a reduced axis is cut into blocks. It does not depend on the number of threads."""
+
+    axis: int
+    extent: int
+    count: int
+    tail: int
+
+    @staticmethod
+    def of(loops: Schedule) -> "Blocks":
+        """Blocks of the outermost reduced axis."""
+        axis = loops.reduced[0]
+        size = loops.extents[axis]
+        inner = prod(loops.extents.values()) // size
+        extent = min(size, max(1, BLOCK_ELEMENTS // inner))
+        count = -(-size // extent)
+        return Blocks(axis, extent, count, size - (count - 1) * extent)
+
+
+class GroupWriter:
+    """Writes the kernel of one group."""
+
+    def __init__(
+        self,
+        group: Group,
+        virtual: Mapping[Var, JaxprEqn],
+        view_of: Callable[[Atom], View],
+        outputs: Mapping[Var, View],
+    ) -> None:
+        self._group = group
+        self._virtual = virtual
+        self._view_of = view_of
+        self._outputs = outputs
+        self._defined = {v: eqn for eqn in group.eqns for v in eqn.outvars}
+        self._reads: dict[tuple[Any, ...], int] = {}
+        self._read_views: list[View] = []
+        self._read_strides: list[dict[int, int]] = []
+        self._scalars: dict[tuple[bytes, Any], int] = {}
+        self._scalar_values: list[np.generic] = []
+        self._indexed: set[int] = set()
+        self._origins: dict[Value, JaxprEqn] = {}
+        self._collect()
+
+    # --- which operands there are ---------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Find the operands and the axes whose index is used, before the loops are chosen."""
+        for eqn in self._group.eqns:
+            for v, place in self._operands(eqn):
+                self._note(v, place)
+            if eqn.primitive.name in ("argmax", "argmin"):
+                self._indexed |= {a for a in self._group.operand_places[eqn] if a is not None}
+
+    def _operands(self, eqn: JaxprEqn) -> Iterator[tuple[Atom, Place]]:
+        """An equation's operands with their places."""
+        if eqn in self._group.operand_places:
+            yield eqn.invars[0], self._group.operand_places[eqn]
+        elif eqn.primitive.name in VIEWS:
+            (v,) = eqn.invars
+            yield v, self._group.places[v] if isinstance(v, Var) else ()
+        else:
+            place = self._group.places[eqn.outvars[0]]
+            for v in eqn.invars:
+                yield v, _operand_place(v, place)
+
+    def _note(self, v: Atom, place: Place) -> None:
+        if isinstance(v, Literal) or v in self._defined:
+            return
+        if v in self._virtual:
+            eqn = self._virtual[v]
+            if eqn.primitive.name == "iota":
+                axis = place[eqn.params["dimension"]]
+                self._indexed |= {axis} if axis is not None else set()
+            for w, inner in _virtual_operands(eqn, place):
+                self._note(w, inner)
+            return
+        self._operand(v, place)
+
+    def _operand(self, v: Atom, place: Place) -> int:
+        """The number of the operand that holds a value from outside."""
+        view = self._view_of(v)
+        strides = _strides(view, place)
+        key = (view.buffer, view.offset, view.dtype, tuple(sorted(strides.items())))
+        if key not in self._reads:
+            self._reads[key] = len(self._read_views)
+            self._read_views.append(view)
+            self._read_strides.append(strides)
+        return self._reads[key]
+
+    # --- the kernel -----------------------------------------------------------------------------
+
+    def steps(self) -> list[Step]:
+        """The step that runs the kernel; for a reduction in blocks, also those that merge them."""
+        group = self._group
+        loops = self._loops = schedule(
+            group.extents,
+            group.reduced,
+            self._read_strides,
+            [_strides(view, group.places[v]) for v, view in self._outputs.items()],
+            self._indexed,
+        )
+        blocks = self._blocks = Blocks.of(loops) if group.blocked else None
+        outer = [_BLOCKS, blocks.axis] if blocks else []
+        self._order = [*outer, *(a for a in (*loops.kept, *loops.reduced) if a not in outer)]
+        self._number = {axis: i for i, axis in enumerate(self._order)}
+        writes, merging = dict(self._outputs), []
+        for eqn in group.operand_places if blocks else ():
+            (v,) = eqn.outvars
+            partial, merge = _partial(v, eqn, blocks.count, self._outputs[v])
+            writes[v] = partial
+            merging.append(merge)
+        return [self._kernel_step(writes), *merging]
+
+    def _kernel_step(self, writes: Mapping[Var, View]) -> Step:
+        group, loops, blocks = self._group, self._loops, self._blocks
+        stores = [(view, self._written_strides(v, view)) for v, view in writes.items()]
+        self._stores = {v: len(self._read_views) + i for i, v in enumerate(writes)}
+        self._build = Builder()
+        self._lanes = self._choose_lanes()
+        self._write_body()
+        reads = list(zip(self._read_views, self._read_strides, strict=True))
+        extents = dict(loops.extents)
+        if blocks:
+            for _, strides in (*reads, *stores):
+                strides.setdefault(_BLOCKS, strides.get(blocks.axis, 0) * blocks.extent)
+            extents |= {_BLOCKS: blocks.count, blocks.axis: blocks.extent}
+        strides = [[s.get(a, 0) for a in self._order] for _, s in (*reads, *stores)]
+        operands = tuple(
+            Operand(view.dtype, _kinds(s), written=i >= len(reads))
+            for i, ((view, _), s) in enumerate(zip((*reads, *stores), strides, strict=True))
+        )
+        kernel = Kernel(
+            len(self._order),
+            operands,
+            tuple(x.dtype for x in self._scalar_values),
+            self._build.body,
+            split=bool(self._outer_axes()),
+            ragged=blocks is not None,
+        )
+        sizes = [extents[a] for a in self._order]
+        tail = blocks.tail if blocks else 0
+        return Step(
+            kernel,
+            tuple(self._read_views),
+            tuple(view for view, _ in stores),
+            parameters(kernel, sizes, strides, self._scalar_values, tail),
+            sizes[0] if sizes else 1,
+            grain(sizes) if kernel.split else 0,
+            eqns=tuple(group.eqns),
+            origins=self._origins,
+        )
+
+    def _written_strides(self, v: Var, view: View) -> dict[int, int]:
+        place = self._group.places[v]
+        if self._blocks and self._is_row(v):  # one result for each block
+            return _strides(view, (_BLOCKS, *place))
+        return _strides(view, place)
+
+    def _outer_axes(self) -> list[int]:
+        """The axes of the loops that everything is inside of, from the outermost one."""
+        return [*([_BLOCKS] if self._blocks else []), *self._loops.kept]
+
+    def _choose_lanes(self) -> int:
+        """Lanes of the vector loop: 64 bytes of the widest element, twice that for light work."""
+        widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
+        lanes = 64 // max(widths, default=4)
+        heavy = any(e.primitive.name in DEAR for e in self._group.eqns)
+        return lanes if heavy or len(self._group.eqns) > 24 else 2 * lanes
+
+    def _write_body(self) -> None:
+        with ExitStack() as stack:
+            for axis in self._outer_axes():
+                stack.enter_context(self._loop(axis))
+            self._row: dict[Any, Value] = {}
+            self._element: dict[Any, Value] = self._row
+            sweeps = self._sweeps()
+            self._memory = self._remembered(sweeps)
+            for self._sweep in range(max(sweeps.values(), default=0) + 1):
+                self._write_sweep([e for e in self._sinks() if sweeps[e] == self._sweep])
+            for v in self._stores:
+                if self._is_row(v):
+                    self._store(v)
+
+    def _loop(self, axis: int) -> Any:
+        lanes = self._lanes if axis == self._loops.vector else 1
+        return self._build.loop(self._number[axis], lanes)
+
+    # --- sweeps -----------------------------------------------------------------------------------
+
+    def _is_row(self, v: Any) -> bool:
+        """Whether a value is one of a row, not of an element."""
+        place = self._group.places[v]
+        return bool(self._group.reduced) and not self._group.reduced & set(place)
+
+    def _sinks(self) -> list[Any]:
+        """What sweeps are for: reductions (equations) and stored elements (variables)."""
+        reductions = list(self._group.operand_places)
+        return [*reductions, *(v for v in self._stores if not self._is_row(v))]
+
+    def _sweeps(self) -> dict[Any, int]:
+        """The first sweep in which each sink can be reached."""
+        ready: dict[Any, int] = {}
+        for eqn in _in_order(self._group):
+            before = max(
+                (ready[v] for v, _ in self._operands(eqn) if v in self._defined), default=0
+            )
+            reduces = eqn in self._group.operand_places
+            if reduces:
+                ready[eqn] = before
+            for v in eqn.outvars:
+                ready[v] = before + reduces
+        return {sink: ready[sink] for sink in self._sinks()}
+
+    def _remembered(self, sweeps: Mapping[Any, int]) -> dict[Var, tuple[int, int]]:
+        """Elements that one sweep stores and later ones load: (operand, sweep) of each.
+
+        Those are outputs, and dear values that several sweeps need: the exponentials of softmax
+        are kept where its result will be.
+        """
+        memory = {v: (self._stores[v], sweeps[v]) for v in self._stores if v in sweeps}
+        last = max(sweeps.values(), default=0)
+        hosts = [v for v in memory if sweeps[v] == last]
+        needed: dict[Var, set[int]] = {}
+        for sink, sweep in sweeps.items():
+            for v in self._elements_of(sink):
+                needed.setdefault(v, set()).add(sweep)
+        for v, where in needed.items():
+            first = min(where)
+            if len(where) < 2 or self._defined[v].primitive.name not in DEAR or v in memory:
+                continue
+            host = next((h for h in hosts if h.aval.dtype == v.aval.dtype), None)
+            if host is not None and first < last:
+                hosts.remove(host)
+                memory[v] = (self._stores[host], first)
+        return memory
+
+    def _elements_of(self, sink: Any) -> list[Var]:
+        """The elements that a reduction or a stored element is computed from, with itself."""
+        found: dict[Var, None] = {}
+        stack = [self._reduced_operand(sink)[0] if isinstance(sink, JaxprEqn) else sink]
+        while stack:
+            v = stack.pop()
+            if isinstance(v, Var) and v in self._defined and v not in found and not self._is_row(v):
+                found[v] = None
+                stack += [w for w, _ in self._operands(self._defined[v])]
+        return list(found)
+
+    def _write_sweep(self, sinks: list[Any]) -> None:
+        reductions = [s for s in sinks if isinstance(s, JaxprEqn)]
+        stored = [v for v, (_, sweep) in self._memory.items() if sweep == self._sweep]
+        for eqn in reductions:
+            self._rows_before(self._reduced_operand(eqn)[0])
+        for v in stored:
+            self._rows_before(v)
+        first = [starts(self._build, eqn) for eqn in reductions]
+        results = self._sweep_loops(list(self._loops.reduced), reductions, first, stored)
+        for eqn, values in zip(reductions, results, strict=True):
+            self._row[eqn.outvars[0]] = widened(self._build, values[-1], eqn, back=True)
+            self._origins.setdefault(values[-1], eqn)
+        self._element = self._row
+
+    def _reduced_operand(self, eqn: JaxprEqn) -> tuple[Atom, Place]:
+        return eqn.invars[0], self._group.operand_places[eqn]
+
+    def _rows_before(self, v: Atom, seen: set[Any] | None = None) -> None:
+        """Compute the rows' values that an element needs, outside the loops over its row."""
+        seen = set() if seen is None else seen
+        if v not in self._defined or v in seen or not self._group.reduced:
+            return
+        seen.add(v)
+        if self._is_row(v):
+            self._value(v, self._group.places[v])
+        if self._is_row(v) or self._is_in_memory(v):
+            return
+        for w, _ in self._operands(self._defined[v]):
+            self._rows_before(w, seen)
+
+    def _sweep_loops(
+        self,
+        axes: list[int],
+        reductions: list[JaxprEqn],
+        first: list[tuple[Value, ...]],
+        stored: list[Any],
+    ) -> list[tuple[Value, ...]]:
+        """The loops over reduced axes from the given one inwards; returns what was carried."""
+        if not axes:
+            self._element = {**self._row}
+            nexts = []
+            for eqn, inside in zip(reductions, first, strict=True):
+                x = widened(self._build, self._value(*self._reduced_operand(eqn)), eqn)
+                nexts.append(next_values(self._build, eqn, inside, x, self._position))
+            for v in stored:
+                self._store(v)
+            return nexts
+        # the lanes of an inner vector loop start afresh, and are merged with what was carried
+        apart = axes[0] == self._loops.vector and len(axes) < len(self._loops.reduced)
+        begin = [starts(self._build, eqn) for eqn in reductions] if apart else first
+        with self._loop(axes[0]) as loop:
+            inside = [
+                loop.carry(merge_of(eqn), *s) for eqn, s in zip(reductions, begin, strict=True)
+            ]
+            for values in self._sweep_loops(axes[1:], reductions, inside, stored):
+                loop.next(*values)
+        found = iter(loop.results)
+        results = [tuple(next(found) for _ in s) for s in begin]
+        if not apart:
+            return results
+        return [
+            (self._build.let(merge_of(eqn), *carried, *result),)
+            for eqn, carried, result in zip(reductions, first, results, strict=True)
+        ]
+
+    def _position(self, eqn: JaxprEqn) -> Value:
+        """The index along the axis that argmax searches."""
+        (dimension,) = eqn.params["axes"]
+        return self._index(self._group.operand_places[eqn][dimension])
+
+    # --- values -----------------------------------------------------------------------------------
+
+    def _store(self, v: Any) -> None:
+        operand = self._stores[v] if v in self._stores else self._memory[v][0]
+        self._build.store(operand, self._value(v, self._group.places[v]))
+
+    def _is_in_memory(self, v: Any) -> bool:
+        """Whether an earlier sweep has stored an element."""
+        return v in self._memory and self._memory[v][1] < self._sweep
+
+    def _value(self, v: Atom, place: Place) -> Value:
+        """The value of an atom here, computed if it is not known yet."""
+        if isinstance(v, Literal):
+            return self._literal(v.val)
+        key = v if v in self._defined else (v, place)
+        memo = self._row if v in self._defined and self._is_row(v) else self._element
+        for known in (memo, self._row):
+            if key in known:
+                return known[key]
+        if v in self._defined and not self._is_in_memory(v):
+            self._compute(self._defined[v])
+            return memo[key]
+        if v in self._defined:
+            value = self._build.load(self._memory[v][0], v.aval.dtype)
+        elif v in self._virtual:
+            value = self._virtual_value(self._virtual[v], place)
+        else:
+            number = self._operand(v, place)
+            value = self._build.load(number, self._read_views[number].dtype)
+        memo[key] = value
+        return value
+
+    def _compute(self, eqn: JaxprEqn) -> None:
+        args = [self._value(v, place) for v, place in self._operands(eqn)]
+        for result, v in enumerate(eqn.outvars):
+            memo = self._row if self._is_row(v) else self._element
+            memo[v] = self._apply(eqn, args, result)
+            self._origins.setdefault(memo[v], eqn)
+
+    def _apply(self, eqn: JaxprEqn, args: list[Value], result: int = 0) -> Value:
+        name, params, dtype = eqn.primitive.name, dict(eqn.params), eqn.outvars[result].aval.dtype
+        if name in VIEWS or name in IDENTITIES:
+            return args[0]
+        if name == "convert_element_type":
+            params = {"new_dtype": np.dtype(dtype), "weak_type": False}
+        if eqn.primitive.multiple_results:
+            params["result"] = result
+        return self._build.let(name, *args, dtype=dtype, **params)
+
+    def _virtual_value(self, eqn: JaxprEqn, place: Place) -> Value:
+        dtype = eqn.outvars[0].aval.dtype
+        if eqn.primitive.name == "iota":
+            index = self._index(place[eqn.params["dimension"]])
+            if dtype == INDEX:
+                return index
+            return self._build.let(
+                "convert_element_type", index, dtype=dtype, new_dtype=dtype, weak_type=False
+            )
+        args = [self._value(v, inner) for v, inner in _virtual_operands(eqn, place)]
+        return self._apply(eqn, args)
+
+    def _index(self, axis: int | None) -> Value:
+        if axis is None:
+            return self._build.const(0, INDEX)
+        index = self._build.index(self._number[axis])
+        if self._blocks is None or axis != self._blocks.axis:
+            return index
+        before = self._build.let(
+            "mul", self._build.index(0), self._literal(np.asarray(self._blocks.extent, INDEX))
+        )
+        return self._build.let("add", before, index)
+
+    def _literal(self, value: np.ndarray[Any, Any]) -> Value:
+        dtype = value.dtype
+        embedded = value in _EMBEDDED or value != value or dtype == np.bool_
+        if embedded or not np.isfinite(value.astype(np.float64)):
+            return self._build.const(value, dtype)
+        key = (value.tobytes(), dtype)
+        if key not in self._scalars:
+            self._scalars[key] = len(self._scalar_values)
+            self._scalar_values.append(value[()])
+        return self._build.scalar(self._scalars[key], dtype)
+
+
+# --- other kernels ------------------------------------------------------------------------------
+
+
+def _partial(v: Var, eqn: JaxprEqn, blocks: int, result: View) -> tuple[View, Step]:
+    """Where the blocks' results go, and the step that merges them."""
+    dtype = accumulated_dtype(eqn)
+    partial = dense_view("temporary", (blocks, *v.aval.shape), dtype)
+    x = Var(ShapedArray(partial.shape, dtype))
+    merging = eqn.replace(invars=[x], params={"axes": (0,)})
+    group = Group(0)
+    places = iter(range(1, 1 + v.aval.ndim))
+    place = tuple(None if n == 1 else next(places) for n in v.aval.shape)
+    group.extents = {a: n for a, n in zip(place, v.aval.shape, strict=True) if a is not None}
+    if blocks > 1:
+        group.extents[0] = blocks
+        group.reduced = {0}
+    group.eqns = [merging]
+    group.places = {v: place}
+    group.operand_places = {merging: (0 if blocks > 1 else None, *place)}
+    (step,) = GroupWriter(group, {}, lambda _: partial, {v: result}).steps()
+    return partial, step
+
+
+def copy_step(source: View, target: View, eqns: tuple[JaxprEqn, ...] = ()) -> Step:
+    """A step that copies values from one view to another of the same shape."""
+    source, target = _as_words(source), _as_words(target)
+    x = Var(ShapedArray(source.shape, source.dtype))
+    step = fill_step(x, target, {}, lambda _: source)
+    return replace(step, eqns=eqns, note="copy")
+
+
+def fill_step(
+    x: Var, target: View, virtual: Mapping[Var, JaxprEqn], view_of: Callable[[Atom], View]
+) -> Step:
+    """A step that stores a value, which may be virtual, in a view."""
+    y = Var(ShapedArray(target.shape, target.dtype))
+    group = Group(0)
+    group.eqns = [JaxprEqn([x], [y], copy_p, {})]
+    place = tuple(None if n == 1 else i for i, n in enumerate(target.shape))
+    group.extents = {i: n for i, n in enumerate(target.shape) if n != 1}
+    group.places = {y: place}
+    (step,) = GroupWriter(group, virtual, view_of, {y: target}).steps()
+    return step
+
+
+def _as_words(view: View) -> View:
+    """A view of complex numbers as one of integers, which kernels can copy."""
+    if not dtypes.is_complex(view.dtype):
+        return view
+    words = view.dtype.itemsize // 8
+    strides = tuple(s * words for s in view.strides)
+    word = np.dtype(np.uint64)
+    shape = (*view.shape, words)
+    return View(view.buffer, word, shape, (*strides, 1), view.offset * words)
+
+
+# --- places and strides ---------------------------------------------------------------------------
+
+
+def _operand_place(v: Atom, place: Place) -> Place:
+    """The place of an operand of an elementwise equation: dimensions are aligned at the end."""
+    shape = v.aval.shape
+    last = place[len(place) - len(shape) :]
+    return tuple(None if n == 1 else a for n, a in zip(shape, last, strict=True))
+
+
+def _virtual_operands(eqn: JaxprEqn, place: Place) -> list[tuple[Atom, Place]]:
+    name = eqn.primitive.name
+    if name == "iota":
+        return []
+    (v, *_) = eqn.invars
+    if name == "broadcast_in_dim":
+        axes = eqn.params["broadcast_dimensions"]
+        inner = zip(v.aval.shape, axes, strict=True)
+        return [(v, tuple(None if n == 1 else place[k] for n, k in inner))]
+    if name == "transpose":
+        permutation = eqn.params["permutation"]
+        return [(v, tuple(place[permutation.index(i)] for i in range(len(place))))]
+    if name == "reshape":
+        return [(v, moved_place(place, v.aval.shape))]
+    return [(w, _operand_place(w, place)) for w in eqn.invars]
+
+
+def _strides(view: View, place: Place) -> dict[int, int]:
+    """The view's stride along each axis of the group."""
+    strides: dict[int, int] = {}
+    for stride, axis in zip(view.strides, place, strict=True):
+        if axis is not None and stride:
+            strides[axis] = strides.get(axis, 0) + stride
+    return strides
+
+
+def _kinds(strides: Sequence[int]) -> tuple[Any, ...]:
+    return tuple(FIXED if s == 0 else UNIT if s == 1 else ANY for s in strides)
+
+
+def _in_order(group: Group) -> list[JaxprEqn]:
+    """The equations, each after those it depends on."""
+    defined = {v: eqn for eqn in group.eqns for v in eqn.outvars}
+    done: dict[JaxprEqn, None] = {}
+
+    def visit(eqn: JaxprEqn) -> None:
+        if eqn not in done:
+            for v in eqn.invars:
+                if v in defined:
+                    visit(defined[v])
+            done[eqn] = None
+
+    for eqn in group.eqns:
+        visit(eqn)
+    return list(done)
+
+
+def parameters(
+    kernel: Kernel,
+    extents: Sequence[int],
+    strides: Sequence[Sequence[int]],
+    scalars: Sequence[np.generic] = (),
+    tail: int = 0,
+) -> tuple[int, ...]:
+    """The int64 parameters of a call."""
+    values: list[int] = []
+    for key in kernel.parameters:
+        kind = key[0]
+        if kind == "extent":
+            values.append(extents[key[1]])
+        elif kind == "tail":
+            values.append(tail)
+        elif kind == "stride":
+            values.append(strides[key[1]][key[2]])
+        else:
+            bits = np.asarray(scalars[key[1]]).tobytes().ljust(8, b"\0")
+            values.append(int.from_bytes(bits, "little", signed=True))
+    return tuple(values)

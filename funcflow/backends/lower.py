@@ -1,0 +1,117 @@
+"""From a jaxpr to a Program: groups become kernels, library calls routines, the rest host calls."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from funcflow.backends.emit import GroupWriter, copy_step, fill_step
+from funcflow.backends.passes.fuse import Alias, Fusion, Group, Node
+from funcflow.backends.planner import Lowering, Planner
+from funcflow.backends.program import Program, View
+from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Var
+from funcflow.core.primitive import Primitive
+
+Lowerings: TypeAlias = Mapping[Primitive, Lowering]
+
+
+def lower_program(closed: ClosedJaxpr, lowerings: Lowerings) -> Program:
+    """The program of a jaxpr, with routines from the target's table."""
+    fusion = Fusion(closed.jaxpr)
+
+    def materialised(v: Var) -> View:
+        target = plan.result(v)
+        step = fill_step(v, target, fusion.virtual, plan.operand)
+        step.note = "copy: a value that is cheap to compute, stored for who needs all of it"
+        plan.steps.append(step)
+        return target
+
+    plan = Planner(closed, copy_step, materialised)
+    needed = _needed(fusion, closed.jaxpr)
+    for node in fusion.nodes:
+        if isinstance(node, Group):
+            _lower_group(plan, fusion, node, needed)
+        elif isinstance(node, Alias):
+            _lower_alias(plan, node.eqns[0])
+        else:
+            _lower_alone(plan, node.eqns[0], lowerings)
+    program = plan.finish()
+    program.apart = fusion.apart
+    return program
+
+
+def _needed(fusion: Fusion, jaxpr: Jaxpr) -> set[Var]:
+    """The variables that are read outside the node that defines them."""
+    home = {v: node for node in fusion.nodes for eqn in node.eqns for v in eqn.outvars}
+    needed = {v for v in jaxpr.outvars if isinstance(v, Var)}
+    for node in fusion.nodes:
+        for eqn in node.eqns:
+            needed.update(
+                v
+                for v in eqn.invars
+                if isinstance(v, Var) and (home.get(v) is not node or not _inside(node, v))
+            )
+    return needed
+
+
+def _inside(node: Node, v: Var) -> bool:
+    """Whether a group's equations can use a value of the group without its being stored."""
+    return not isinstance(node, Group) or node.covers(node.places[v])
+
+
+def _lower_group(plan: Planner, fusion: Fusion, group: Group, needed: set[Var]) -> None:
+    # A view of a value of the group is not stored but for an output: what it is a view of is.
+    views = {e.outvars[0]: e for e in group.eqns if e.primitive.name in _VIEWS}
+    later: list[JaxprEqn] = []
+    stored: dict[Var, None] = {}
+    for eqn in group.eqns:
+        for v in eqn.outvars:
+            if v not in needed:
+                continue
+            chain: list[JaxprEqn] = []
+            while v in views and not plan.is_output(v):
+                chain.append(views[v])
+                (source,) = views[v].invars
+                assert isinstance(source, Var)  # a view joins a group only with its operand
+                v = source
+            stored[v] = None
+            later += [e for e in reversed(chain) if e not in later]
+    outputs = {v: plan.result(v) for v in stored}
+    writer = GroupWriter(group, fusion.virtual, plan.operand, outputs)
+    plan.steps += writer.steps()
+    for eqn in later:
+        _lower_alias(plan, eqn)
+
+
+def _lower_alone(plan: Planner, eqn: JaxprEqn, lowerings: Lowerings) -> None:
+    lowering = lowerings.get(eqn.primitive)
+    if lowering is None:
+        plan.host(eqn, f"{eqn.primitive.name} has no native form")
+    else:
+        lowering(plan, eqn)
+
+
+# --- views ------------------------------------------------------------------------------------
+
+
+def _lower_alias(plan: Planner, eqn: JaxprEqn) -> None:
+    source = plan.operand(eqn.invars[0])
+    view = _VIEWS[eqn.primitive.name](source, eqn)
+    if view is None:  # a reshape of what is not one piece of memory
+        view = plan.dense(source).reshape(eqn.params["new_sizes"])
+        assert view is not None
+    plan.views[eqn.outvars[0]] = view
+
+
+def _sliced(view: View, eqn: JaxprEqn) -> View:
+    steps = eqn.params["strides"] or [1] * len(view.shape)
+    return view.slice(eqn.params["start_indices"], eqn.params["limit_indices"], steps)
+
+
+_VIEWS: Mapping[str, Callable[[View, JaxprEqn], View | None]] = {
+    "reshape": lambda view, eqn: view.reshape(eqn.params["new_sizes"]),
+    "transpose": lambda view, eqn: view.transpose(eqn.params["permutation"]),
+    "broadcast_in_dim": lambda view, eqn: view.broadcast(
+        eqn.params["shape"], eqn.params["broadcast_dimensions"]
+    ),
+    "slice": _sliced,
+    "rev": lambda view, eqn: view.reverse(eqn.params["dimensions"]),
+}

@@ -1,0 +1,1 @@
+"""The CPU backend: kernels as LLVM IR, compiled and run in this process."""

@@ -1,0 +1,184 @@
+"""A compiled program: arrays in, arrays out, one native call for each run of native steps."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from funcflow.backends.loop_ir import Kernel
+from funcflow.backends.numba.kernels import store
+from funcflow.backends.numba.runner import LIBRARY, Record, StepTable
+from funcflow.backends.passes.memory import Arena
+from funcflow.backends.pool import SMALLEST, Pool, default_limit
+from funcflow.backends.program import Buffer, HostCall, Program, Routine, Step, View
+from funcflow.core import rules
+from funcflow.core.interpret import bodies
+from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.trace import EVAL, under
+
+# What runs some steps: the arguments, the outputs, and the arena with its address.
+_Segment: TypeAlias = Callable[[tuple[Any, ...], tuple[Any, ...], Any, int], None]
+
+_IDLE_ARENAS = 8
+
+
+@cache
+def pool() -> Pool:
+    """The process's recycled memory."""
+    return Pool(default_limit())
+
+
+class Executable:
+    """Runs a program.
+
+    Args:
+        program: the steps.
+        arena: where its temporaries lie.
+        compile_body: what compiles the jaxprs inside of steps that Python runs.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        arena: Arena,
+        compile_body: Callable[[ClosedJaxpr], "Executable"],
+    ) -> None:
+        self.program = program
+        self.arena = arena
+        self._compile_body = compile_body
+        self._outputs = [_allocator(v) for v in program.outputs]
+        self._arenas: deque[tuple[np.ndarray, int]] = deque(maxlen=_IDLE_ARENAS)
+        self._slots = self._numbered()
+        self._constants = [value for _, value in program.constants]
+        self._segments = self._segmented()
+
+    def __call__(self, *buffers: Any) -> Sequence[Any]:
+        outputs = tuple([allocate() for allocate in self._outputs])
+        arena, address = self._take_arena()
+        for run in self._segments:
+            run(buffers, outputs, arena, address)
+        if arena is not None and self.arena.size < SMALLEST:
+            self._arenas.append((arena, address))
+        return outputs
+
+    def _take_arena(self) -> tuple[Any, int]:
+        """Memory for the temporaries. Small pieces stay with the program, others with the pool."""
+        if not self.arena.size:
+            return None, 0
+        try:
+            return self._arenas.pop()
+        except IndexError:
+            arena = pool().take(self.arena.size)
+            return arena, arena.ctypes.data
+
+    def as_text(self) -> str:
+        """The steps, in words."""
+        return "\n".join(map(str, self.program.steps))
+
+    # --- preparing ------------------------------------------------------------------------------
+
+    def _numbered(self) -> dict[Buffer, tuple[int, int]]:
+        """The slot of the runner's table, and the byte offset in it, of each buffer."""
+        program = self.program
+        slots = {v.buffer: (i, 0) for i, v in enumerate(program.arguments)}
+        first = len(slots)
+        slots |= {v.buffer: (first + i, 0) for i, v in enumerate(program.outputs)}
+        first += len(program.outputs)
+        slots |= {b: (first, offset) for b, offset in self.arena.offsets.items()}
+        slots |= {v.buffer: (first + 1 + i, 0) for i, (v, _) in enumerate(program.constants)}
+        return slots
+
+    def _segmented(self) -> list[_Segment]:
+        """Runs of native steps, and host steps between them."""
+        works = [s.work for s in self.program.steps if not isinstance(s.work, HostCall)]
+        addresses = iter(store().addresses(works))
+        segments: list[_Segment] = []
+        records: list[Record] = []
+        for step in self.program.steps:
+            if isinstance(step.work, HostCall):
+                segments += self._native(records)
+                records = []
+                segments.append(self._host(step, step.work))
+            else:
+                records.append(self._record(step, step.work, next(addresses)))
+        return segments + self._native(records)
+
+    def _record(self, step: Step, work: Kernel | Routine, address: int) -> Record:
+        buffers = tuple(self._reference(v) for v in (*step.reads, *step.writes))
+        split = isinstance(work, Kernel) or work.split
+        grain = step.grain if split else LIBRARY
+        return Record(address, buffers, step.params, step.extent, grain, step.resources)
+
+    def _reference(self, view: View) -> tuple[int, int]:
+        slot, offset = self._slots[view.buffer]
+        return slot, offset + view.offset * view.dtype.itemsize
+
+    def _native(self, records: Sequence[Record]) -> list[_Segment]:
+        if not records:
+            return []
+        program = self.program
+        table = StepTable(len(program.arguments), len(program.outputs), self._constants, records)
+        return [lambda arguments, outputs, _, address: table.run(arguments, outputs, address)]
+
+    # --- host steps -----------------------------------------------------------------------------
+
+    def _host(self, step: Step, call: HostCall) -> _Segment:
+        impl = rules.impl[call.eqn.primitive]
+        if isinstance(impl, rules.Absent):
+            raise rules.not_evaluable(call.eqn.primitive, impl)
+        params, several = call.eqn.params, call.eqn.primitive.multiple_results
+        # What others may hold on to, other devices or the user, must not be overwritten later.
+        kept = bool(call.eqn.effects) or call.eqn.primitive.name == "pure_callback"
+        read = [self._reader(v) for v in step.reads]
+        write = [self._reader(v) for v in step.writes]
+
+        def run(arguments: Any, outputs: Any, arena: Any, address: int) -> None:
+            token = bodies.set(self._compile_body)
+            try:
+                arrays = [r(arguments, outputs, arena) for r in read]
+                if kept:
+                    arrays = [x.copy() for x in arrays]
+                with np.errstate(all="ignore"):
+                    found = under(EVAL, impl, np, *arrays, **params)
+            finally:
+                bodies.reset(token)
+            for w, x in zip(write, found if several else (found,), strict=True):
+                w(arguments, outputs, arena)[...] = x
+
+        return run
+
+    def _reader(self, view: View) -> Callable[[Any, Any, Any], np.ndarray]:
+        """What finds a dense view's array among those of a call."""
+        slot, offset = self._reference(view)
+        first = len(self.program.arguments)
+        last = first + len(self.program.outputs)
+        if slot > last:
+            constant = _part(self._constants[slot - last - 1], offset, view)
+            return lambda arguments, outputs, arena: constant
+        if slot == last:
+            return lambda arguments, outputs, arena: _part(arena, offset, view)
+        if slot >= first:
+            return lambda arguments, outputs, arena: _part(outputs[slot - first], offset, view)
+        return lambda arguments, outputs, arena: _part(
+            np.ascontiguousarray(arguments[slot]), offset, view
+        )
+
+
+def _allocator(view: View) -> Callable[[], np.ndarray]:
+    """What makes an array for an output."""
+    shape, dtype = view.shape, view.dtype
+    if view.buffer.nbytes < SMALLEST:
+        return partial(np.empty, shape, dtype)
+    return partial(pool().take_array, shape, dtype)
+
+
+def _part(memory: np.ndarray, offset: int, view: View) -> np.ndarray:
+    """The dense array that begins so many bytes after the start of another."""
+    if view.size == 0:
+        return np.empty(view.shape, view.dtype)
+    nbytes = view.size * view.dtype.itemsize
+    # by way of bytes, since NumPy exports no buffers of dtypes that are not its own
+    part = memory.reshape(-1).view(np.uint8)[offset : offset + nbytes]
+    return part.view(view.dtype).reshape(view.shape)

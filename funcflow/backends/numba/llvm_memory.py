@@ -1,0 +1,185 @@
+"""Loads and stores.
+
+Elements that are side by side in memory are accessed as vectors, others are gathered or scattered.
+What all lanes share is loaded once, as a scalar.
+
+An operand may be read only if the loops around run, so a load moves at most to the code before the
+innermost one (see the levels in `llvm_values.py`), and it stays where it is if the kernel writes
+the operand.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Load, Store, Value
+from funcflow.backends.numba import llvm_ops as ops
+from funcflow.backends.numba.llvm_values import Values, lane_numbers
+
+
+class Memory(Values):
+    """Prints accesses to operands."""
+
+    def address(self, operand: int) -> tuple[str, int]:
+        """The pointer to an operand's element at the loops' indices, and its level.
+
+        Inside a vector loop it is the element of the first lane.
+        """
+        pointer, level = self.buffer(operand), 0
+        view = self.kernel.operands[operand]
+        for depth, frame in enumerate(self.frames, 1):
+            stride = view.strides[frame.axis]
+            if stride == FIXED:
+                continue
+            level = 2 * depth
+            if operand not in frame.pointers:
+                step = frame.index
+                if stride is ANY:
+                    size = self.parameter(("stride", operand, frame.axis))
+                    step = self.put(level, f"mul i64 {step}, {size}")
+                memory = ops.memory_type(view.dtype)
+                right = f"getelementptr {memory}, ptr {pointer}, i64 {step}"
+                frame.pointers[operand] = self.put(level, right)
+            pointer = frame.pointers[operand]
+        return pointer, level
+
+    def vector_stride(self, operand: int) -> Any:
+        """The kind of an operand's stride along the axis of the vector loop."""
+        axis = self.frames[self.vector_level // 2 - 1].axis
+        return self.kernel.operands[operand].strides[axis]
+
+    def load(self, s: Load) -> None:
+        if self.is_printed(s.out):
+            return
+        pointer, level = self.address(s.operand)
+        # an operand that is written may change from one iteration to the next
+        first = 2 * len(self.frames) - (not self.kernel.operands[s.operand].written)
+        for value in (s.offset, s.mask):
+            if value is not None:
+                level = max(level, self.level[value])
+        level = max(level, first, 0)
+        wide = self.lanes > 1 and (
+            self.vector_stride(s.operand) != FIXED or s.offset in self.wide or s.mask in self.wide
+        )
+        load = self.vector_load if wide else self.scalar_load
+        name = load(s, pointer, level)
+        found = ops.from_memory(s.out.dtype, self.lanes if wide else 1)
+        self.define(s.out, self.use(found, [name], level)[0], level, wide)
+
+    def store(self, s: Store) -> None:
+        pointer, _ = self.address(s.operand)
+        level = 2 * len(self.frames)
+        wide = self.lanes > 1
+        value = self.vector(s.value) if wide else self.names[s.value]
+        found = ops.to_memory(s.value.dtype, self.lanes)
+        (value,) = self.use(found, [value], level)
+        (self.vector_store if wide else self.scalar_store)(s, pointer, value, level)
+
+    def scalar_place(self, s: Load | Store, pointer: str, level: int, use: str) -> str:
+        dtype = self.kernel.operands[s.operand].dtype
+        if s.offset is not None:
+            offset = self.names[s.offset]
+            right = f"getelementptr {ops.memory_type(dtype)}, ptr {pointer}, i64 {offset}"
+            pointer = self.put(level, right)
+        if s.mask is not None:
+            condition, other = self.names[s.mask], self.nothing(dtype, use)
+            pointer = self.put(level, f"select i1 {condition}, ptr {pointer}, ptr {other}")
+        return pointer
+
+    def scalar_load(self, s: Load, pointer: str, level: int) -> str:
+        pointer = self.scalar_place(s, pointer, level, "zero")
+        dtype = s.out.dtype
+        return self.put(
+            level, f"load {ops.memory_type(dtype)}, ptr {pointer}, align {dtype.itemsize}"
+        )
+
+    def scalar_store(self, s: Store, pointer: str, value: str, level: int) -> None:
+        pointer = self.scalar_place(s, pointer, level, "sink")
+        dtype = s.value.dtype
+        memory = ops.memory_type(dtype)
+        self.levels[level].append(
+            f"  store {memory} {value}, ptr {pointer}, align {dtype.itemsize}"
+        )
+
+    def vector_place(self, s: Load | Store, pointer: str, level: int) -> tuple[str, bool]:
+        """A pointer to adjacent elements, or a vector of pointers; and whether it is the former."""
+        view = self.kernel.operands[s.operand]
+        memory = ops.memory_type(view.dtype)
+        stride = self.vector_stride(s.operand)
+        vector = f"<{self.lanes} x i64>"
+        offsets = ""  # of the lanes
+        if s.offset is not None and s.offset in self.wide:
+            offsets = self.names[s.offset]
+        elif s.offset is not None:
+            right = f"getelementptr {memory}, ptr {pointer}, i64 {self.names[s.offset]}"
+            pointer = self.put(level, right)
+        if stride == UNIT and not offsets:
+            return pointer, True
+        if stride != FIXED or not offsets:
+            places = self.lane_offsets(s.operand, stride)
+            offsets = self.put(level, f"add {vector} {offsets}, {places}") if offsets else places
+        right = f"getelementptr {memory}, ptr {pointer}, {vector} {offsets}"
+        return self.put(level, right), False
+
+    def lane_offsets(self, operand: int, stride: Any) -> str:
+        """How far the lanes' elements are from the first lane's, from stride to stride."""
+        if stride == FIXED:
+            return "zeroinitializer"
+        lanes = lane_numbers("i64", self.lanes)
+        if stride == UNIT:
+            return lanes
+        if operand not in self.strides:
+            level = self.vector_level - 1
+            axis = self.frames[self.vector_level // 2 - 1].axis
+            size = self.spread("i64", self.parameter(("stride", operand, axis)), level)
+            self.strides[operand] = self.put(level, f"mul <{self.lanes} x i64> {size}, {lanes}")
+        return self.strides[operand]
+
+    def lane_mask(self, mask: Value | None, level: int) -> str:
+        """Which lanes an access touches; nothing for all."""
+        if mask is None:
+            return self.mask
+        given = self.vector(mask)
+        return (
+            self.put(level, f"and <{self.lanes} x i1> {given}, {self.mask}") if self.mask else given
+        )
+
+    def vector_load(self, s: Load, pointer: str, level: int) -> str:
+        place, adjacent = self.vector_place(s, pointer, level)
+        mask = self.lane_mask(s.mask, level)
+        dtype = s.out.dtype
+        memory = ops.memory_type(dtype, self.lanes)
+        if adjacent and not mask:
+            return self.put(level, f"load {memory}, ptr {place}, align {dtype.itemsize}")
+        symbol, args = self.access("load" if adjacent else "gather", dtype, place, mask)
+        bits = f"<{self.lanes} x i1>"
+        types = f"{args[0].rpartition(' ')[0]}, i32, {bits}, {memory}"
+        self.declares[f"declare {memory} {symbol}({types})"] = None
+        passed = f"{', '.join(args)}, {memory} zeroinitializer"
+        return self.put(level, f"call {memory} {symbol}({passed})")
+
+    def vector_store(self, s: Store, pointer: str, value: str, level: int) -> None:
+        place, adjacent = self.vector_place(s, pointer, level)
+        mask = self.lane_mask(s.mask, level)
+        dtype = s.value.dtype
+        memory = ops.memory_type(dtype, self.lanes)
+        out = self.levels[level]
+        if adjacent and not mask:
+            out.append(f"  store {memory} {value}, ptr {place}, align {dtype.itemsize}")
+            return
+        symbol, args = self.access("store" if adjacent else "scatter", dtype, place, mask)
+        types = f"{memory}, {args[0].rpartition(' ')[0]}, i32, <{self.lanes} x i1>"
+        self.declares[f"declare void {symbol}({types})"] = None
+        out.append(f"  call void {symbol}({memory} {value}, {', '.join(args)})")
+
+    def access(
+        self, name: str, dtype: np.dtype[Any], place: str, mask: str
+    ) -> tuple[str, list[str]]:
+        """The intrinsic of a masked access, and its arguments: place, alignment, mask."""
+        lanes = self.lanes
+        adjacent = name in ("load", "store")
+        kind = "p0" if adjacent else f"v{lanes}p0"
+        symbol = f"@llvm.masked.{name}.{ops.mangled(ops.memory_type(dtype), lanes)}.{kind}"
+        mask = mask or ops.splat("i1", "true", lanes)
+        pointer = "ptr" if adjacent else f"<{lanes} x ptr>"
+        return symbol, [f"{pointer} {place}", f"i32 {dtype.itemsize}", f"<{lanes} x i1> {mask}"]

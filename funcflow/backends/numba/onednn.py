@@ -1,0 +1,387 @@
+"""oneDNN through its C API: convolutions and reorders as steps of a program.
+
+The library comes with the wheel `onednn-cpu-gomp`, which exists for x86-64 Linux only; elsewhere
+`library()` is None and callers use something else.
+
+A *primitive* is code that oneDNN specialised for one description. It is made while planning, kept
+in a bounded cache, and does not change afterwards, so that any number of threads may run it. What a
+run needs besides belongs to the call: the routine makes memory objects from descriptors (a call of
+four takes 3 us), and the working memory ("scratchpad") is a temporary of the program, where memory
+planning sees it.
+
+A primitive divides its work among as many threads as there were when it was made. Results and
+cotangents of images do not depend on that number; cotangents of kernels are summed thread by
+thread, and do.
+"""
+
+import ctypes
+import importlib.metadata
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+
+from funcflow.backends.numba import threads
+from funcflow.backends.planner import Planner
+from funcflow.backends.program import Routine, View
+from funcflow.core.jaxpr import JaxprEqn
+
+_WHEEL = "onednn-cpu-gomp"
+
+# Enumerations of the C API (dnnl_types.h, dnnl_common_types.h).
+_SUCCESS = 0
+_CPU = 1
+_FORWARD_TRAINING, _FORWARD_INFERENCE = 64, 96
+_DIRECT = 1  # dnnl_convolution_direct
+_ANY_FORMAT = 1
+_USER_SCRATCHPAD = 1
+_IN_ORDER = 1
+_IMPLEMENTATION, _SCRATCHPAD_MD, _ARGUMENT_MD = 8, 136, 255
+_HARD_PAUSE = 2  # omp_pause_hard, of OpenMP
+_DTYPES = {"float16": 1, "bfloat16": 2, "float32": 3}
+
+# The arguments of an execution.
+SRC, DST, WEIGHTS, SCRATCHPAD = 1, 17, 33, 80
+DIFF_SRC, DIFF_DST, DIFF_WEIGHTS = 129, 145, 161
+
+
+class Library:
+    """The loaded library with an engine and a stream for the CPU.
+
+    Streams of the CPU hold no state: an execution is over when the call returns.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._library = ctypes.CDLL(path)
+        self.engine = self.make("engine", _CPU, ctypes.c_size_t(0))
+        self.stream = self.make("stream", self.engine, _IN_ORDER)
+        attributes = self.make("primitive_attr")
+        self._library.dnnl_primitive_attr_set_scratchpad_mode(attributes, _USER_SCRATCHPAD)
+        self.attributes = attributes
+        # A child of fork has the memory of the thread that forked, hence its pool of threads, but
+        # not the threads, and GNU OpenMP would wait for them. Without a pool it makes a new one.
+        if hasattr(self._library, "omp_pause_resource_all"):
+            os.register_at_fork(before=lambda: self._library.omp_pause_resource_all(_HARD_PAUSE))
+
+    def address(self, function: str) -> int:
+        """Where a function of the library starts."""
+        return ctypes.cast(getattr(self._library, function), ctypes.c_void_p).value or 0
+
+    def make(self, kind: str, *args: Any, action: str = "create") -> "Handle":
+        """A new object, from the function `dnnl_<kind>_<action>`.
+
+        Raises:
+            UnsupportedError: the library has no code for what is described.
+        """
+        result = ctypes.c_void_p()
+        create = getattr(self._library, f"dnnl_{kind}_{action}")
+        if create(ctypes.byref(result), *args) != _SUCCESS:
+            raise UnsupportedError(kind)
+        owner = "primitive_desc" if kind.endswith("primitive_desc") else kind
+        return Handle(result, getattr(self._library, f"dnnl_{owner}_destroy"))
+
+    def implementation(self, description: "Handle") -> str:
+        """What oneDNN calls the code that it chose for a primitive."""
+        name = ctypes.c_char_p()
+        self._library.dnnl_primitive_desc_query(description, _IMPLEMENTATION, 0, ctypes.byref(name))
+        return (name.value or b"").decode()
+
+    def descriptor(self, description: "Handle", what: int, index: int = 0) -> ctypes.c_void_p:
+        """The memory descriptor of one argument. It belongs to the primitive's description."""
+        query = self._library.dnnl_primitive_desc_query_md
+        query.restype = ctypes.c_void_p
+        return ctypes.c_void_p(query(description, what, index))
+
+    def nbytes(self, descriptor: Any) -> int:
+        size = self._library.dnnl_memory_desc_get_size
+        size.restype = ctypes.c_size_t
+        return size(descriptor)
+
+    def equal(self, left: Any, right: Any) -> bool:
+        return bool(self._library.dnnl_memory_desc_equal(left, right))
+
+    @contextmanager
+    def limited_to(self, count: int) -> Iterator[None]:
+        """Inside, primitives are made for so many threads. They keep to that number."""
+        before = self._library.omp_get_max_threads()
+        self._library.omp_set_num_threads(count)
+        try:
+            yield
+        finally:
+            self._library.omp_set_num_threads(before)
+
+
+class UnsupportedError(Exception):
+    """oneDNN rejects a description, or has nothing but its slow reference code for it."""
+
+
+class Handle:
+    """An object of the C API, destroyed with its last reference."""
+
+    def __init__(self, pointer: ctypes.c_void_p, destroy: Any) -> None:
+        self._as_parameter_ = pointer
+        self._destroy = destroy
+
+    def __del__(self) -> None:
+        self._destroy(self._as_parameter_)
+
+
+@cache
+def library() -> Library | None:
+    """The library, loaded at the first call; None where the wheel is not installed."""
+    try:
+        files = importlib.metadata.files(_WHEEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if file.name == "libdnnl.so.3":
+            threads.start()  # which wants to load OpenMP first
+            try:
+                return Library(str(file.locate()))
+            except OSError:  # no GNU OpenMP, or a C library that is too old
+                return None
+    return None
+
+
+# --- layouts and primitives ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The type of an array for oneDNN. Without strides oneDNN chooses the layout."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    strides: tuple[int, ...] | None
+
+    @property
+    def free(self) -> "Layout":
+        """The same array in the layout that suits oneDNN best."""
+        return Layout(self.shape, self.dtype, None)
+
+
+def layout(view: View) -> Layout:
+    """The layout of a view, whose strides must be positive."""
+    strides = tuple(s if n > 1 else 1 for n, s in zip(view.shape, view.strides, strict=True))
+    return Layout(view.shape, view.dtype.name, strides)
+
+
+def nbytes(descriptor: Any) -> int:
+    """How many bytes an array of that memory descriptor takes."""
+    return _loaded().nbytes(descriptor)
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two memory descriptors mean the same layout and dtype."""
+    return _loaded().equal(left, right)
+
+
+def supports_dtype(dtype: np.dtype[Any]) -> bool:
+    """Whether oneDNN knows the dtype at all; it may still lack the primitive."""
+    return dtype.name in _DTYPES
+
+
+def _dims(values: Sequence[int]) -> Any:
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+@lru_cache(1024)
+def memory_descriptor(of: Layout) -> Handle:
+    """A memory descriptor, of the layout or of any that oneDNN may choose."""
+    lib = _loaded()
+    rank, dims, dtype = len(of.shape), _dims(of.shape), _DTYPES[of.dtype]
+    if of.strides is None:
+        return lib.make("memory_desc", rank, dims, dtype, _ANY_FORMAT, action="create_with_tag")
+    strides = _dims(of.strides)
+    return lib.make("memory_desc", rank, dims, dtype, strides, action="create_with_strides")
+
+
+def _loaded() -> Library:
+    lib = library()
+    assert lib is not None, "callers ask `library()` first"
+    return lib
+
+
+# By direction: the arguments of an execution in the order of `Convolution`'s layouts, and which of
+# them is written.
+_ARGUMENTS = {
+    "forward": (SRC, WEIGHTS, DST),
+    "backward_data": (DIFF_SRC, WEIGHTS, DIFF_DST),
+    "backward_weights": (SRC, DIFF_WEIGHTS, DIFF_DST),
+}
+WRITTEN = {"forward": 2, "backward_data": 0, "backward_weights": 1}
+
+
+class Primitive:
+    """A primitive that is ready to run, and the memory descriptors of its arguments."""
+
+    def __init__(self, description: Handle, arguments: Sequence[int]) -> None:
+        lib = _loaded()
+        self.implementation = lib.implementation(description)
+        self.description = description
+        self.handle = lib.make("primitive", description)
+        self.arguments = tuple(arguments)
+        self.descriptors = {a: lib.descriptor(description, _ARGUMENT_MD, a) for a in arguments}
+        scratchpad = lib.descriptor(description, _SCRATCHPAD_MD)
+        self.scratchpad = lib.nbytes(scratchpad)
+        if self.scratchpad:
+            self.descriptors[SCRATCHPAD] = scratchpad
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution as oneDNN describes it, in terms of the forward direction.
+
+    Attributes:
+        direction: "forward", "backward_data" or "backward_weights".
+        src: the images (batch, features, *spatial), or their cotangent.
+        weights: the kernels ([groups,] out features, features, *window), or their cotangent.
+        dst: the results (batch, out features, *places), or their cotangent.
+        strides: how far the window moves from place to place.
+        dilation: the distances of the window's elements.
+        low: how many zeros are put in front of the images along each spatial axis.
+        high: and how many behind.
+    """
+
+    direction: str
+    src: Layout
+    weights: Layout
+    dst: Layout
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+
+
+def convolution(described: Convolution) -> Primitive:
+    """The primitive of a convolution. Raises `UnsupportedError` if there is no fast one."""
+    return _convolution(described, threads.thread_count())
+
+
+@lru_cache(512)
+def _convolution(described: Convolution, count: int) -> Primitive:
+    with _loaded().limited_to(count):
+        return _made(described)
+
+
+def _made(described: Convolution) -> Primitive:
+    lib = _loaded()
+    src, weights, dst = map(memory_descriptor, (described.src, described.weights, described.dst))
+    window = (
+        _dims(described.strides),
+        _dims([d - 1 for d in described.dilation]),
+        _dims(described.low),
+        _dims(described.high),
+    )
+
+    def describe(direction: str, *args: Any) -> Handle:
+        kind = f"convolution_{direction}_primitive_desc"
+        return lib.make(kind, lib.engine, *args, lib.attributes)
+
+    if described.direction == "forward":
+        description = describe(
+            "forward", _FORWARD_INFERENCE, _DIRECT, src, weights, None, dst, *window
+        )
+    else:
+        # the other directions want to see a forward description, of whatever layouts
+        free = [memory_descriptor(x.free) for x in (described.src, described.weights)]
+        result = memory_descriptor(described.dst.free)
+        hint = describe("forward", _FORWARD_TRAINING, _DIRECT, *free, None, result, *window)
+        bias = (None,) if described.direction == "backward_weights" else ()
+        description = describe(
+            described.direction, _DIRECT, src, weights, *bias, dst, *window, hint
+        )
+    if lib.implementation(description).startswith("ref"):
+        raise UnsupportedError("convolution")
+    return Primitive(description, _ARGUMENTS[described.direction])
+
+
+def reorder(source: Any, target: Any) -> Primitive:
+    """The primitive that copies between two layouts, given as memory descriptors."""
+    lib = _loaded()
+    description = lib.make(
+        "reorder_primitive_desc", source, lib.engine, target, lib.engine, lib.attributes
+    )
+    return Primitive(description, (SRC, DST))
+
+
+# --- steps -----------------------------------------------------------------------------------
+
+
+def execute(
+    plan: Planner,
+    primitive: Primitive,
+    reads: dict[int, View],
+    writes: dict[int, View],
+    eqn: JaxprEqn,
+    note: str = "",
+) -> None:
+    """A step that runs a primitive; views are given by argument, scratchpad excepted."""
+    lib = _loaded()
+    if primitive.scratchpad:
+        writes = {**writes, SCRATCHPAD: plan.temporary((primitive.scratchpad,), np.uint8)}
+    params = [_pointer(lib.engine), _pointer(lib.stream), _pointer(primitive.handle)]
+    for argument in (*reads, *writes):
+        params += [argument, _pointer(primitive.descriptors[argument])]
+    plan.call(
+        _routine(len(reads) + len(writes)),
+        tuple(reads.values()),
+        tuple(writes.values()),
+        params,
+        eqn,
+        note,
+        resources=(primitive,),
+    )
+
+
+def _pointer(handle: Any) -> int:
+    pointer = getattr(handle, "_as_parameter_", handle)
+    return pointer.value or 0
+
+
+@cache
+def _routine(count: int) -> Routine:
+    """The routine that runs any primitive of so many arguments.
+
+    Parameters after the addresses: engine, stream, primitive, and for each buffer its argument and
+    memory descriptor.
+    """
+    lib = _loaded()
+    functions = ("memory_create", "primitive_execute", "memory_destroy")
+    name = f"onednn_execute_{count}"
+    lines = [
+        f"define void @{name}(ptr %buffers, ptr %params) {{",
+        f"  %arguments = alloca [{count} x {{ i32, ptr }}]",
+        "  %memory = alloca ptr",
+    ]
+    places = ("create", "execute", "destroy", "engine", "stream", "primitive")
+    for place, word in enumerate(places):
+        lines += _loaded_word(word, "params", place)
+    for i in range(count):
+        lines += _loaded_word(f"argument{i}", "params", len(places) + 2 * i, "i32")
+        lines += _loaded_word(f"descriptor{i}", "params", len(places) + 2 * i + 1)
+        lines += _loaded_word(f"buffer{i}", "buffers", i)
+        lines += [
+            f"  call i32 %create(ptr %memory, ptr %descriptor{i}, ptr %engine, ptr %buffer{i})",
+            f"  %memory{i} = load ptr, ptr %memory",
+            f"  %name{i} = getelementptr {{ i32, ptr }}, ptr %arguments, i64 {i}",
+            f"  %value{i} = getelementptr {{ i32, ptr }}, ptr %arguments, i64 {i}, i32 1",
+            f"  store i32 %argument{i}, ptr %name{i}",
+            f"  store ptr %memory{i}, ptr %value{i}",
+        ]
+    lines += [f"  call i32 %execute(ptr %primitive, ptr %stream, i32 {count}, ptr %arguments)"]
+    lines += [f"  call i32 %destroy(ptr %memory{i})" for i in range(count)]
+    lines += ["  ret void", "}"]
+    return Routine(name, "\n".join(lines), tuple(lib.address(f"dnnl_{f}") for f in functions))
+
+
+def _loaded_word(name: str, base: str, place: int, kind: str = "ptr") -> list[str]:
+    """Lines that load word number `place` behind a pointer."""
+    return [
+        f"  %{name}.place = getelementptr i64, ptr %{base}, i64 {place}",
+        f"  %{name} = load {kind}, ptr %{name}.place",
+    ]

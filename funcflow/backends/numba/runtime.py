@@ -1,0 +1,213 @@
+"""LLVM IR text to object code, and object code to callable addresses.
+
+The only module that knows llvmlite. Numba itself is not needed: its front end and its pipelines
+of passes would take most of the compile time, and the printer's text is in its final form already,
+so it goes straight to the code generator of the target.
+
+LLVM ends the process when it cannot resolve a symbol, so symbols are checked while compiling. The
+kernels call nothing but LLVM's intrinsics; those may become calls of the C library (`memset`,
+`fmod`), which every process has, or of the compiler's own (`HELPERS`), which it may lack.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from funcflow.backends.cache import DEFAULT_LIMIT, KernelCache, default_directory
+from funcflow.core.errors import CompileError
+
+# One thread at a time: LLVM's global context, which llvmlite parses into, is not thread-safe.
+_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a fork waits for it, or the child could never compile
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
+
+# Conversions that processors without instructions for half floats leave to the compiler's library.
+HELPERS = ("__extendhfsf2", "__truncsfhf2", "__truncdfhf2", "__truncsfbf2", "__truncdfbf2")
+
+
+class Library:
+    """Loaded object code. The code lives as long as the object does, so callers keep it.
+
+    Example: the successor of an integer.
+
+        >>> import ctypes
+        >>> from funcflow.backends.numba.runtime import compile_module, load_object
+        >>> code = compile_module('''
+        ... define i64 @next(i64 %n) {
+        ...   %m = add i64 %n, 1
+        ...   ret i64 %m
+        ... }''')
+        >>> library = load_object(code)
+        >>> ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(library.address("next"))(41)
+        42
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def address(self, symbol: str) -> int:
+        """Where a function starts. Raises `CompileError` if there is none of that name."""
+        with _lock:
+            address = self._engine.get_function_address(symbol)
+        if not address:
+            raise _error(f"load_object: the code has no function named {symbol!r}")
+        return address
+
+
+def compile_module(text: str) -> bytes:
+    """The object code of a module of LLVM IR, for this processor.
+
+    Args:
+        text: the module. It is not optimised, only compiled.
+
+    Returns:
+        An object file, for `load_object` on a machine of the same `host_signature`.
+
+    Raises:
+        CompileError: LLVM rejects the text, or it calls a function that the process does not have.
+    """
+    with _lock:
+        return _compile(text)
+
+
+def load_object(code: bytes) -> Library:
+    """Make the functions of an object file callable.
+
+    Args:
+        code: what `compile_module` returned, on a machine of the same `host_signature`; it must be
+            intact, LLVM does not check it.
+
+    Raises:
+        CompileError: LLVM cannot load the code.
+    """
+    with _lock:
+        return Library(_load(code))
+
+
+def object_code(key: str, text: Callable[[], str]) -> bytes:
+    """The object code of a module, from the disk cache or compiled.
+
+    Args:
+        key: names the content of the module; what has the same key has the same text.
+        text: the module, asked for only if it must be compiled.
+
+    Raises:
+        CompileError: as `compile_module` does.
+    """
+    code = disk_cache().get(key)
+    if code is None:
+        code = compile_module(text())
+        disk_cache().put(key, code)
+    return code
+
+
+@cache
+def disk_cache() -> KernelCache:
+    """The cache of this process, in the default directory."""
+    version = f"{host_signature()} {_compiler_signature()}"
+    return KernelCache(default_directory(), DEFAULT_LIMIT, version)
+
+
+@cache
+def _compiler_signature() -> str:
+    """A hash of the compiler's own source, which changes with each release and each edit."""
+    digest = sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def host_signature() -> str:
+    """What object code depends on besides its text: the processor, and the release of LLVM."""
+    import llvmlite
+
+    binding = _binding()
+    llvm = ".".join(map(str, binding.llvm_version_info))
+    triple = binding.get_process_triple()
+    return f"{triple} {_cpu()} {_features()} llvm {llvm} llvmlite {llvmlite.__version__}"
+
+
+# LLVM's objects are the locals of two functions, so that they end while the lock is still held.
+
+
+def _compile(text: str) -> bytes:
+    try:
+        module = _binding().parse_assembly(text)
+        module.verify()
+    except RuntimeError as error:
+        raise _error(f"compile_module: LLVM rejects the code: {error}") from error
+    _check_symbols(
+        f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
+    )
+    try:
+        code = _emitter().emit_object(module)
+    except RuntimeError as error:
+        raise _error(f"compile_module: LLVM cannot compile the code: {error}") from error
+    # The names of the symbols that an object file refers to stand in it as they are.
+    _check_symbols(name for name in HELPERS if name.encode() in code)
+    return code
+
+
+def _load(code: bytes) -> Any:
+    binding = _binding()
+    try:
+        # An engine owns its target machine: two engines with the same one crash.
+        engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _target_machine())
+        engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+    except RuntimeError as error:
+        raise _error(f"load_object: LLVM cannot load the code: {error}") from error
+    return engine
+
+
+def _error(message: str) -> CompileError:
+    return CompileError(message, mend="run without `jit`, and report this message")
+
+
+def _check_symbols(names: Iterable[str]) -> None:
+    for name in names:
+        if _binding().address_of_symbol(name) is None:
+            raise _error(f"compile_module: the code calls {name}, which this process lacks")
+
+
+@cache
+def _binding() -> Any:
+    """The interface of llvmlite, with the code generator of this processor switched on."""
+    import llvmlite.binding as binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding
+
+
+@cache
+def _cpu() -> str:
+    return _binding().get_host_cpu_name()
+
+
+@cache
+def _features() -> str:
+    return _binding().get_host_cpu_features().flatten()
+
+
+@cache
+def _emitter() -> Any:
+    """The target machine that compiles; it belongs to no engine."""
+    return _target_machine()
+
+
+def _target_machine() -> Any:
+    binding = _binding()
+    target = binding.Target.from_triple(binding.get_process_triple())
+    # What is loaded by this process needs no indirect addresses; LLVM wants that said on x86 only.
+    reloc = "static" if target.name.startswith("x86") else "default"
+    return target.create_target_machine(
+        cpu=_cpu(), features=_features(), opt=2, reloc=reloc, codemodel="jitdefault", jit=True
+    )

@@ -1,0 +1,136 @@
+"""Writing a Program: which view holds which value, and the steps so far.
+
+Families of routines (`backends/numba/<family>.py`) lower an equation with the methods here.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from funcflow.backends.program import HostCall, Program, Routine, Step, View, dense_view
+from funcflow.core.array import as_buffer
+from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
+
+
+class Planner:
+    """The program of a jaxpr, while it is being written."""
+
+    def __init__(
+        self, closed: ClosedJaxpr, copy: "CopyStep", materialised: Callable[[Var], View]
+    ) -> None:
+        jaxpr = closed.jaxpr
+        self.steps: list[Step] = []
+        self.constants: list[tuple[View, np.ndarray[Any, Any]]] = []
+        self.views: dict[Var, View] = {
+            v: dense_view("argument", v.aval.shape, v.aval.dtype) for v in jaxpr.invars
+        }
+        self._jaxpr = jaxpr
+        self._copy = copy
+        self._materialised = materialised  # stores what has no view, since it is cheap to compute
+        self._outvars = {v for v in jaxpr.outvars if isinstance(v, Var)}
+        for var, value in zip(jaxpr.constvars, closed.consts, strict=True):
+            self.views[var] = self.constant(np.asarray(as_buffer(value)))
+
+    def constant(self, value: np.ndarray[Any, Any]) -> View:
+        """A view of an array that is part of the program."""
+        view = dense_view("constant", value.shape, value.dtype)
+        self.constants.append((view, np.ascontiguousarray(value)))
+        return view
+
+    def operand(self, atom: Atom) -> View:
+        """Where a value lies; a view with any strides."""
+        if isinstance(atom, Literal):
+            return self.constant(np.asarray(atom.val))
+        return self.views[atom] if atom in self.views else self._materialised(atom)
+
+    def is_output(self, var: Var) -> bool:
+        """Whether a variable is an output of the program."""
+        return var in self._outvars
+
+    def temporary(self, shape: Sequence[int], dtype: Any) -> View:
+        """A new dense view for a value that no equation defines."""
+        return dense_view("temporary", shape, dtype)
+
+    def result(self, var: Var) -> View:
+        """A new dense view for a variable."""
+        role = "output" if var in self._outvars else "temporary"
+        view = self.views[var] = dense_view(role, var.aval.shape, var.aval.dtype)
+        return view
+
+    def dense(self, view: View) -> View:
+        """The same values in C order: the view itself, or a copy."""
+        if view.dense:
+            return view
+        copied = self.temporary(view.shape, view.dtype)
+        self.copy(view, copied, why="into C order")
+        return copied
+
+    def copy(
+        self, source: View, target: View, eqns: tuple[JaxprEqn, ...] = (), why: str = ""
+    ) -> None:
+        """A step that copies values between views of one shape."""
+        step = self._copy(source, target, eqns)
+        step.note = f"copy: {why}" if why else "copy"
+        self.steps.append(step)
+
+    def call(
+        self,
+        routine: Routine,
+        reads: Sequence[View],
+        writes: Sequence[View],
+        params: Sequence[int],
+        eqn: JaxprEqn,
+        note: str = "",
+        resources: tuple[Any, ...] = (),
+    ) -> None:
+        """A step that runs a routine: it gets the pointers of `reads`, then those of `writes`."""
+        self.steps.append(
+            Step(
+                routine,
+                tuple(reads),
+                tuple(writes),
+                (*routine.addresses, *params),
+                eqns=(eqn,),
+                note=note,
+                resources=resources,
+            )
+        )
+
+    def host(self, eqn: JaxprEqn, reason: str) -> None:
+        """A step that Python runs."""
+        reads = tuple(self.dense(self.operand(v)) for v in eqn.invars)
+        writes = tuple(self.result(v) for v in eqn.outvars)
+        self.steps.append(Step(HostCall(eqn, reason), reads, writes, eqns=(eqn,), note=reason))
+
+    def finish(self) -> Program:
+        """The program; outputs that lie in arguments or twice in one place are copied."""
+        outputs: list[View] = []
+        for v in self._jaxpr.outvars:
+            view = self.operand(v)
+            taken = any(view.buffer is other.buffer for other in outputs)
+            whole = view.dense and view.size * view.dtype.itemsize == view.buffer.nbytes
+            if view.buffer.role != "output" or not whole or taken:
+                copied = dense_view("output", view.shape, view.dtype)
+                self.copy(view, copied, why=_why_copied(view, taken))
+                view = copied
+            outputs.append(view)
+        arguments = [self.views[v] for v in self._jaxpr.invars]
+        return Program(arguments, self.constants, outputs, self.steps)
+
+
+def _why_copied(view: View, taken: bool) -> str:
+    """Why a result cannot be returned where it lies."""
+    if taken:
+        return "a result that lies where another one does"
+    if view.buffer.role in ("argument", "constant"):
+        return f"a result that is part of {_OWNERS[view.buffer.role]}"
+    return "a result that is a part of a value, or one in another order"
+
+
+_OWNERS = {"argument": "an argument", "constant": "the program"}
+
+CopyStep: TypeAlias = Callable[[View, View, tuple[JaxprEqn, ...]], Step]
+
+# How an equation becomes routine steps: it writes to `plan.result(...)` of each of its outvars.
+Lowering: TypeAlias = Callable[[Planner, JaxprEqn], None]

@@ -1,0 +1,161 @@
+"""Memory for results and arenas, used again and again.
+
+Memory that is fresh from the system is mapped page by page as it is first touched, which takes
+longer than the arithmetic of most kernels. So blocks are kept. What is handed out is a view of a
+block, and a block is free once nothing but the pool refers to it: its reference count says so,
+whoever holds the view, through further views, memoryviews or DLPack. Nothing is given back.
+
+There is no lock. A thread takes a block off its shelf before it looks at it, so no other thread can
+hand out the same one, and a forked child finds no lock that a vanished thread holds.
+"""
+
+import os
+from collections import deque
+from math import prod
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+SMALLEST = 32 * 2**10  # below it the C library's allocator is as fast, and maps nothing
+ALIGNMENT = 64
+_PROBES = 8
+_BYTE = np.dtype(np.uint8)
+
+
+class _Shelf:
+    """The blocks of one size, the one that was handed out last at the right end.
+
+    It is also the most likely to be in the processor's cache, so it is tried first. A block is kept
+    as a view of aligned start; what counts references is the array behind it, its `base`, because
+    that is what views of views refer to as well.
+    """
+
+    __slots__ = ("blocks", "used")
+
+    def __init__(self) -> None:
+        self.blocks: deque[np.ndarray] = deque()
+        self.used = 0
+
+
+def _new_block(size: int) -> np.ndarray:
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+def _references(block: np.ndarray) -> int:
+    return getrefcount(block.base)
+
+
+# What `_references` says of a block without users; it depends on the interpreter.
+_FREE = _references(_new_block(1))
+
+
+class Pool:
+    """Recycled memory, for any number of threads.
+
+    Args:
+        limit_bytes: how much memory the pool keeps at most, in use or not. Blocks beyond it are not
+            recycled: they go back to the system when their last user is gone.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._shelves: dict[int, _Shelf] = {}
+        # For people to read, so it does not matter if two threads once count as one.
+        self._taken = self._fresh = 0
+
+    def take(self, nbytes: int) -> np.ndarray:
+        """Uninitialised bytes, from an address on that is a multiple of 64."""
+        if nbytes < SMALLEST:
+            return _new_block(nbytes)
+        return self._take(nbytes, (nbytes,), _BYTE)
+
+    def take_array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """An uninitialised C-contiguous array.
+
+        Raises:
+            MemoryError: there is not enough memory, even without the pool's unused blocks.
+        """
+        nbytes = prod(shape) * dtype.itemsize
+        if nbytes < SMALLEST:
+            return np.empty(shape, dtype)
+        return self._take(nbytes, shape, dtype)
+
+    def clear(self) -> None:
+        """Forget all blocks; what is in use stays valid, and is freed when it is no longer used."""
+        self._shelves = {}
+
+    def stats(self) -> dict[str, int]:
+        """Bytes kept and how many of them are free, and how often memory was recycled or not."""
+        kept = free = 0
+        for size, shelf in list(self._shelves.items()):
+            for block in list(shelf.blocks):
+                kept += size
+                free += size * (_references(block) == _FREE)
+        reused = self._taken - self._fresh
+        return {"kept": kept, "free": free, "reused": reused, "fresh": self._fresh}
+
+    def _take(self, nbytes: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        size = size_class(nbytes)
+        shelf = self._shelves.get(size)
+        if shelf is None:
+            shelf = self._shelves.setdefault(size, _Shelf())
+        self._taken += 1
+        shelf.used = self._taken
+        blocks = shelf.blocks
+        for _ in range(min(len(blocks), _PROBES)):
+            try:
+                block = blocks.pop()
+            except IndexError:  # another thread was faster
+                break
+            if _references(block) == _FREE:
+                view = np.ndarray(shape, dtype, block)  # before other threads see the block again
+                blocks.append(block)
+                return view
+            blocks.appendleft(block)
+        self._fresh += 1
+        block = self._allocate(size)
+        view = np.ndarray(shape, dtype, block)
+        if size <= self._limit:
+            self._make_room(size)
+            blocks.append(block)
+        return view
+
+    def _allocate(self, size: int) -> np.ndarray:
+        try:
+            return _new_block(size)
+        except MemoryError:
+            self.clear()
+            return _new_block(size)
+
+    def _make_room(self, size: int) -> None:
+        """Drop blocks, first of the sizes that were not asked for longest, until `size` fits."""
+        shelves = sorted(list(self._shelves.items()), key=lambda item: item[1].used)
+        kept = sum(each * len(shelf.blocks) for each, shelf in shelves)
+        for each, shelf in shelves:
+            while kept + size > self._limit and shelf.blocks:
+                try:
+                    shelf.blocks.popleft()
+                except IndexError:  # another thread was faster
+                    break
+                kept -= each
+
+
+def size_class(nbytes: int) -> int:
+    """The size of the blocks that serve so many bytes: at most an eighth more.
+
+    What is too much is never touched, so it costs address space, not memory.
+    """
+    step = 1 << max(nbytes.bit_length() - 4, 0)
+    return -(-nbytes // step) * step
+
+
+def default_limit() -> int:
+    """An eighth of the machine's memory, at most 8 GiB; 1 GiB where its size is unknown."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return 2**30
+    return min(memory // 8, 8 * 2**30)

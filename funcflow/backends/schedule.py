@@ -1,0 +1,120 @@
+"""The order of a kernel's loops: which axis is outside, which is the vector's.
+
+Memory decides. The vector axis is the one along which most operands are contiguous; the others
+are nested by the strides of what is written, so that memory is walked in order. Axes that lie one
+after the other in every operand are one loop.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+# Elements that are worth a thread of their own.
+ELEMENTS_PER_TASK = 1 << 14
+
+# The strides of an operand, in elements, by axis; axes that are missing have stride 0.
+Strides = Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The loops of a kernel.
+
+    Attributes:
+        kept: the axes that are not reduced, from the outermost to the innermost loop.
+        reduced: those that are.
+        extents: the extents, by axis; an axis that was joined with others has their product.
+        vector: the vector axis, the last of `kept` or of `reduced`; None if there are no axes.
+    """
+
+    kept: tuple[int, ...]
+    reduced: tuple[int, ...]
+    extents: Mapping[int, int]
+    vector: int | None
+
+    @property
+    def rows(self) -> bool:
+        """Whether the vector axis is a reduced one."""
+        return self.vector in self.reduced
+
+
+def schedule(
+    extents: Mapping[int, int],
+    reduced: set[int],
+    reads: Sequence[Strides],
+    writes: Sequence[Strides],
+    fixed: set[int],
+) -> Schedule:
+    """Order and join axes. Those in `fixed` stay apart, since their index is used."""
+    operands = [*writes, *reads]
+    kept_axes = [a for a in extents if a not in reduced]
+    if not extents:
+        return Schedule((), (), {}, None)
+    vector = max(
+        reversed(list(extents)),
+        key=lambda a: _vector_score(
+            a, extents[a], _of_elements(reads, reduced), _of_elements(writes, reduced)
+        ),
+    )
+    kept, kept_extents = _joined(_nested(kept_axes, vector, operands), extents, operands, fixed)
+    rest_axes = [a for a in extents if a in reduced]
+    rest, rest_extents = _joined(_nested(rest_axes, vector, operands), extents, operands, fixed)
+    if vector in reduced:
+        vector = rest[-1]
+    elif kept:
+        vector = kept[-1]
+    return Schedule(tuple(kept), tuple(rest), {**kept_extents, **rest_extents}, vector)
+
+
+def _of_elements(operands: Sequence[Strides], reduced: set[int]) -> list[Strides]:
+    """The operands that are accessed for each element, not once for a whole row."""
+    return [s for s in operands if not reduced or any(s.get(a, 0) for a in reduced)]
+
+
+def _vector_score(
+    axis: int, extent: int, reads: Sequence[Strides], writes: Sequence[Strides]
+) -> float:
+    """How good a vector axis is: contiguous writes count most, then contiguous reads."""
+    score = 0.0
+    for weight, group in ((2.0, writes), (1.0, reads)):
+        for strides in group:
+            stride = strides.get(axis, 0)
+            score += weight * (1.0 if stride == 1 else 0.1 if stride == 0 else -0.5)
+    return score if extent >= 8 else score * extent / 8 - 1
+
+
+def _nested(axes: list[int], vector: int, operands: Sequence[Strides]) -> list[int]:
+    """Axes from the outermost to the innermost: by falling strides, the vector axis last."""
+
+    def reach(axis: int) -> tuple[bool, int]:
+        return axis == vector, -sum(abs(s.get(axis, 0)) for s in operands)
+
+    return sorted(axes, key=reach)
+
+
+def _joined(
+    axes: list[int], extents: Mapping[int, int], operands: Sequence[Strides], fixed: set[int]
+) -> tuple[list[int], dict[int, int]]:
+    """Join neighbours that are one run of memory in every operand, under the inner one's name."""
+    result: list[int] = []
+    sizes: dict[int, int] = {}
+    for axis in axes:
+        size = extents[axis]
+        outer = result[-1] if result else None
+        if (
+            outer is not None
+            and axis not in fixed
+            and outer not in fixed
+            and all(s.get(outer, 0) == s.get(axis, 0) * size for s in operands)
+        ):
+            result.pop()
+            size *= sizes.pop(outer)
+        result.append(axis)
+        sizes[axis] = size
+    return result, sizes
+
+
+def grain(extents: Sequence[int]) -> int:
+    """The least number of indices of the first axis that is worth a thread."""
+    inner = prod(extents[1:])
+    return max(1, -(-ELEMENTS_PER_TASK // max(1, inner)))
