@@ -74,6 +74,7 @@ from funcflow.transforms.jit import jit as jit
 from funcflow.transforms.jvp import jvp as jvp
 from funcflow.transforms.linearize import linearize as linearize
 from funcflow.transforms.linearize import vjp as vjp
+from funcflow.transforms.numba_kernel import numba_kernel as numba_kernel
 from funcflow.transforms.pmap import pmap as pmap
 from funcflow.transforms.transpose import linear_transpose as linear_transpose
 from funcflow.transforms.vmap import vmap as vmap

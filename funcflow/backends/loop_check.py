@@ -13,6 +13,7 @@ from funcflow.backends.loop_ir import (
     FIXED,
     INDEX,
     MERGES,
+    Guard,
     Kernel,
     Let,
     Load,
@@ -67,6 +68,11 @@ class _Walk:
                 for r in s.reductions:
                     self._use(s, r.nexts, inner)
                     self._define(s, r.results, seen)
+            elif isinstance(s, Guard):
+                inner = set(seen)
+                self.region(s.body, loops, inner)
+                self._use(s, s.values, inner)
+                self._define(s, s.results, seen)
             elif not isinstance(s, Store):
                 self._define(s, (s.out,), seen)
 
@@ -94,6 +100,8 @@ class _Walk:
         if isinstance(s, Loop):
             merges = "".join(f", merged by {r.merge}" for r in s.reductions)
             return f"the loop over axis {s.axis} by {s.lanes}{merges}"
+        if isinstance(s, Guard):
+            return f"the guard of {arguments}"
         action = "load from" if isinstance(s, Load) else "store to"
         return f"the {action} operand {s.operand}" + (f" with {arguments}" if arguments else "")
 
@@ -104,6 +112,8 @@ def _arguments(s: Statement) -> tuple[Value, ...]:
         return s.args
     if isinstance(s, Loop):
         return tuple(v for r in s.reductions for v in r.starts)
+    if isinstance(s, Guard):
+        return (s.mask, *s.others)
     stored = (s.value,) if isinstance(s, Store) else ()
     return stored + tuple(v for v in (s.offset, s.mask) if v is not None)
 
@@ -210,6 +220,23 @@ def _mergeable(r: Reduction) -> bool:
 
 def _over(loops: Loops, axis: int) -> bool:
     return any(loop.axis == axis for loop in loops)
+
+
+# --- rules of guards --------------------------------------------------------------------------
+
+
+def _guards_only_compute(kernel: Kernel, s: Statement, loops: Loops) -> Problems:
+    if isinstance(s, Guard) and not all(isinstance(inner, Let | Guard) for inner in s.body):
+        yield "its body has more than operations and guards"
+
+
+def _guards_choose_between_alike(kernel: Kernel, s: Statement, loops: Loops) -> Problems:
+    if isinstance(s, Guard):
+        if s.mask.dtype != BOOL:
+            yield f"the mask is of {s.mask.dtype}"
+        kinds = [[v.dtype for v in values] for values in (s.values, s.others, s.results)]
+        if not all(kind == kinds[0] for kind in kinds):
+            yield "values, others and results differ in their number or their dtypes"
 
 
 # --- rules of accesses ------------------------------------------------------------------------
@@ -361,6 +388,8 @@ _RULES: tuple[Callable[[Kernel, Statement, Loops], Problems], ...] = (
     _no_recurrence_in_lanes,
     _carried_values_keep_their_types,
     _merges_take_their_dtypes,
+    _guards_only_compute,
+    _guards_choose_between_alike,
     _operands_exist,
     _touched_inside_its_loops,
     _stored_by_one_iteration,

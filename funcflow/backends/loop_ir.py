@@ -10,6 +10,9 @@ reductions: iteration i adds to lane i mod lanes, and at the end the upper half 
 merged into the lower half until one is left. That order is part of the kernel's meaning, so a
 result depends neither on the target's vectors nor on the number of threads.
 
+There are no branches but one kind: a `Guard` marks work that few elements need. It means a
+`select`, and lets a target skip the work where no lane needs it.
+
 Operations are named after primitives of `lax` and mean the same on one element. What a target has
 no instruction for is taken apart first (`backends/scalars`), into `MACHINE_OPS`.
 
@@ -19,6 +22,8 @@ A kernel is legal (`loop_check.check_kernel`) if
 - an operand is touched only inside loops over all axes that it has a stride for;
 - a store at the loops' indices is inside no loop over an axis that its operand has no stride for;
 - a path from the root has at most one vector loop, and reductions called "sequence" are not in one;
+- the body of a guard has only operations and guards;
+- in a ragged kernel a loop over axis 1 is inside one over axis 0, which is no vector loop;
 - a kernel with `split` has its loop over axis 0 outermost, and that loop carries nothing.
 An output may be the same view as an input whose element is read before it is written.
 """
@@ -121,7 +126,22 @@ class Loop:
     reductions: tuple[Reduction, ...] = ()
 
 
-Statement: TypeAlias = Let | Load | Store | Loop
+@dataclass(eq=False, slots=True)
+class Guard:
+    """Rare work: `results` are `values` where `mask` holds, elsewhere `others`.
+
+    The body computes `values`. It has no effects and, like all code, runs in every lane or in none;
+    a target may skip it where the mask holds in no lane.
+    """
+
+    mask: Value
+    body: "tuple[Statement, ...]"
+    values: tuple[Value, ...]
+    others: tuple[Value, ...]
+    results: tuple[Value, ...]
+
+
+Statement: TypeAlias = Let | Load | Store | Loop | Guard
 
 # Strides of an operand along an axis: it does not depend on it, it is contiguous, or any number.
 FIXED, UNIT, ANY = 0, 1, None
@@ -183,10 +203,10 @@ class Kernel:
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
-    """All statements of a body, those in loops after their loop."""
+    """All statements of a body, those in loops and guards after their loop or guard."""
     for statement in body:
         yield statement
-        if isinstance(statement, Loop):
+        if isinstance(statement, Loop | Guard):
             yield from statements(statement.body)
 
 
@@ -226,6 +246,11 @@ def _body_lines(body: tuple[Statement, ...], names: dict[Value, str], indent: st
             yield f"{indent}{define(s.out)} = load {access}"
         elif isinstance(s, Store):
             yield f"{indent}p{s.operand}{extra(s)} = {use(s.value)}"
+        elif isinstance(s, Guard):
+            yield f"{indent}where {use(s.mask)}"
+            yield from _body_lines(s.body, names, indent + "  ")
+            chosen = f"{use(*s.values)} else {use(*s.others)}"
+            yield f"{indent}  take {chosen} giving {', '.join(map(define, s.results))}"
         else:
             lanes = f" by {s.lanes}" if s.lanes > 1 else ""
             yield f"{indent}for i{s.axis}{lanes}"
@@ -284,7 +309,7 @@ class Builder:
 
     @property
     def body(self) -> tuple[Statement, ...]:
-        """What was written so far, when no loop is open."""
+        """What was written so far, when no loop or guard is open."""
         (region,) = self._regions
         return tuple(region)
 
@@ -333,6 +358,19 @@ class Builder:
         """A loop, to be used in a `with` block."""
         return OpenLoop(self, axis, lanes)
 
+    def guard(self, mask: Value, *others: Value) -> "OpenGuard":
+        """Work that is needed only where `mask` holds, to be used in a `with` block.
+
+        Example: the reciprocal, and 1 instead of that of 0.
+
+            >>> build = Builder()
+            >>> x, one = build.scalar(0, "f4"), build.const(1, "f4")
+            >>> with build.guard(build.let("ne", x, build.const(0, "f4")), one) as rare:
+            ...     rare.take(build.let("div", one, x))
+            >>> (reciprocal,) = rare.results
+        """
+        return OpenGuard(self, mask, others)
+
 
 class OpenLoop:
     """A loop that is being written."""
@@ -367,3 +405,28 @@ class OpenLoop:
             reductions.append(Reduction(merge, starts, inside, nexts, results))
             self.results += results
         self._builder.append(Loop(self._axis, body, self._lanes, tuple(reductions)))
+
+
+class OpenGuard:
+    """A guard that is being written."""
+
+    def __init__(self, builder: Builder, mask: Value, others: tuple[Value, ...]) -> None:
+        self._builder, self._mask, self._others = builder, mask, others
+        self._values: tuple[Value, ...] = ()
+        self.results = tuple(Value(v.dtype) for v in others)
+
+    def __enter__(self) -> "OpenGuard":
+        self._builder._regions.append([])
+        return self
+
+    def take(self, *values: Value) -> None:
+        """The values where the mask holds, one for each of the others."""
+        self._values = values
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        body = tuple(self._builder._regions.pop())
+        if kind is not None:
+            return
+        if len(self._values) != len(self._others):
+            raise ValueError(f"a guard takes {len(self._others)} values, not {len(self._values)}")
+        self._builder.append(Guard(self._mask, body, self._values, self._others, self.results))

@@ -5,7 +5,7 @@ in native code against the same interface), and host calls for what has neither.
 of the target but for the routines; `backends/numba` turns it into one native call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -174,6 +174,7 @@ class Step:
         note: what was decided and why.
         resources: objects that must live as long as the step.
         origins: the equations that a kernel's values are results of.
+        check: called after the native call that ran the step, raises what native code could not.
     """
 
     work: Work
@@ -186,6 +187,7 @@ class Step:
     note: str = ""
     resources: tuple[Any, ...] = field(default=())
     origins: Mapping[Value, JaxprEqn] = field(default_factory=dict)
+    check: Callable[[], None] | None = None
 
     @cached_property
     def bytes_moved(self) -> int:

@@ -60,14 +60,10 @@ class UserKernel:
     def _input(self, x: np.ndarray[Any, Any], lanes: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """An operand with all lanes, each of them in C order."""
         x = np.asarray(x, order="C")
-        if not self.read_only:
-            full = np.broadcast_to(x, (*lanes, *x.shape[len(lanes) :]))
-            return full if full.flags.writeable else full.copy()
-        if lanes:
-            return np.broadcast_to(x, (*lanes, *x.shape[len(lanes) :]))  # which is read-only
-        view = x.view()
-        view.flags.writeable = False
-        return view
+        x = np.broadcast_to(x, (*lanes, *x.shape[len(lanes) :])) if lanes else x.view()
+        if self.read_only:
+            x.flags.writeable = False
+        return x if self.read_only or x.flags.writeable else x.copy()
 
 
 def kernel_failure(name: str, error: BaseException) -> CallbackError:

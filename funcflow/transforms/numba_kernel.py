@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from funcflow.core import dtypes
 from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray, ShapeDtypeStruct
 from funcflow.core.errors import ArgumentError, DtypeError
@@ -169,31 +168,30 @@ def _compile(
     kernel: UserKernel, inputs: Sequence[ShapedArray], outputs: Sequence[ShapedArray]
 ) -> None:
     """Let Numba compile a kernel for arguments of some types; its errors become ours."""
+    from numba import typeof
     from numba.core.errors import NumbaError
+    from numba.core.registry import cpu_target
 
     types = [_numba_type(kernel, a, kernel.read_only) for a in inputs]
     types += [_numba_type(kernel, a, False, written=True) for a in outputs]
-    fn: Any = kernel.function
+    what = f"the kernel {kernel.__name__} for {_listed(inputs)} -> {_listed(outputs)}"
     try:
-        # the public way to have a function compiled, or found, for types that a caller has
-        template, *_ = fn.get_call_template(tuple(types), {})
-    except (NumbaError, TypeError) as error:
+        called = typeof(kernel.function).get_call_type(cpu_target.typing_context, types, {})
+    except NumbaError as error:
         raise ArgumentError(
-            f"numba cannot compile the kernel {kernel.__name__} for {_listed(inputs)} -> "
-            f"{_listed(outputs)}: {_shortened(error)}",
+            f"numba cannot compile {what}: {_shortened(error)}",
             mend="the whole of Numba's message is in the traceback above",
         ) from error
-    _check_returns_nothing(kernel)
-
-
-def _check_returns_nothing(kernel: UserKernel) -> None:
-    fn: Any = kernel.function
-    for signature in fn.nopython_signatures:
-        if str(signature.return_type) != "none":
-            raise ArgumentError(
-                f"the numba kernel {kernel.__name__} returns {signature.return_type}",
-                mend="write the results into the last arguments, and return nothing",
-            )
+    if called is None:
+        raise ArgumentError(
+            f"no signature of {what}",
+            mend="leave the signatures out of @numba.njit, or add one for these types",
+        )
+    if str(called.return_type) != "none":
+        raise ArgumentError(
+            f"the numba kernel {kernel.__name__} returns {called.return_type}",
+            mend="write the results into the last arguments, and return nothing",
+        )
 
 
 def _numba_type(
@@ -206,7 +204,7 @@ def _numba_type(
         scalar = from_dtype(aval.dtype)
     except NumbaError as error:
         raise DtypeError(
-            f"numba_kernel: Numba does not know {dtypes.dtype_name(aval.dtype)}, the dtype of "
+            f"numba_kernel: Numba does not know {aval.dtype}, the dtype of "
             f"an {'output' if written else 'argument'} of {kernel.__name__}",
             mend="convert to float32 before the kernel, and back behind it",
         ) from error

@@ -73,13 +73,13 @@ class Executor:
         given = zip(program.arguments, args, strict=True)
         for view, value in (*given, *program.constants):
             memory[view.buffer] = np.array(as_buffer(value), view.dtype, order="C").view()
+        for view in program.outputs:
+            memory[view.buffer] = np.full(view.buffer.nbytes, 0xAA, np.uint8)
         for step in program.steps:
             for view in step.writes:
                 start = arena.offsets.get(view.buffer)
                 if start is not None:
                     memory[view.buffer] = shared[start : start + view.buffer.nbytes]
-                elif view.buffer not in memory:
-                    memory[view.buffer] = np.full(view.buffer.nbytes, 0xAA, np.uint8)
             self._run(step, memory)
         return [_array(view, memory).copy() for view in program.outputs]
 

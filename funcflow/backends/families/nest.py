@@ -46,9 +46,9 @@ def proper(extents: Mapping[int, int]) -> dict[int, int]:
 
 
 def lanes_along(axis: int | None, extents: Mapping[int, int], accesses: Sequence[Access]) -> int:
-    """Lanes of a loop over an axis, of which the last of the accesses is for the elements.
+    """Lanes of a loop over an axis; a short loop needs only as many as take it at once.
 
-    There are not more than iterations; the others are the places that elements are at.
+    The last of the accesses is to the elements, those before it are to the places they are at.
     """
     if axis is None:
         return 1
@@ -56,7 +56,7 @@ def lanes_along(axis: int | None, extents: Mapping[int, int], accesses: Sequence
     lanes = VECTOR_BYTES // elements.view.dtype.itemsize
     if any(place.strides.get(axis) for place in places):
         lanes = min(lanes, SCATTERED_LANES)
-    return min(lanes, 1 << extents[axis].bit_length() - 1)
+    return min(lanes, 1 << (extents[axis] - 1).bit_length())
 
 
 class Nest:

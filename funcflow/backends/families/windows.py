@@ -37,7 +37,8 @@ def offset_of(
     """The offset of the window here, and whether it is inside; None stands for 0 and for always.
 
     The kernel reads the places of `starts[k]` as number `first + k`. Windows that are outside are
-    moved inside if `clip`, and otherwise too, so that what is loaded there is harmless.
+    moved inside. If that is not what the caller wants (`clip`), it gets told which ones those are;
+    then they may still be loaded from.
     """
     build, offset, inside = nest.build, None, None
     for number, start in enumerate(starts, first):

@@ -5,20 +5,13 @@ from functools import lru_cache
 
 from funcflow.backends.families import LOWERINGS as FAMILIES
 from funcflow.backends.lower import lower_program
-from funcflow.backends.numba import convolution, dot, pooling
+from funcflow.backends.numba import control, convolution, dot, pooling, user_kernels
 from funcflow.backends.numba.executable import Executable
 from funcflow.backends.passes.memory import plan_memory
 from funcflow.backends.pipeline import lower, prepare
 from funcflow.backends.planner import Lowering
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
-
-LOWERINGS: Mapping[Primitive, Lowering] = {
-    **FAMILIES,
-    **dot.LOWERINGS,
-    **convolution.LOWERINGS,
-    **pooling.LOWERINGS,
-}
 
 
 class CpuBackend:
@@ -41,3 +34,12 @@ def _compiled(jaxpr: ClosedJaxpr) -> Executable:
 
 # The bodies of loops and branches, which Python calls again and again.
 _compiled_body = lru_cache(maxsize=1024)(_compiled)
+
+LOWERINGS: Mapping[Primitive, Lowering] = {
+    **FAMILIES,
+    **control.lowerings(_compiled_body),
+    **convolution.LOWERINGS,
+    **dot.LOWERINGS,
+    **pooling.LOWERINGS,
+    **user_kernels.LOWERINGS,
+}

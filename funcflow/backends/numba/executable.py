@@ -1,7 +1,7 @@
 """A compiled program: arrays in, arrays out, one native call for each run of native steps."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -52,7 +52,14 @@ class Executable:
         self._arenas: deque[tuple[np.ndarray, int]] = deque(maxlen=_IDLE_ARENAS)
         self._slots = self._numbered()
         self._constants = [value for _, value in program.constants]
+        self._tables: list[StepTable] = []
         self._segments = self._segmented()
+
+    @property
+    def table(self) -> StepTable | None:
+        """The steps as one table, if all are native."""
+        alone = len(self._segments) == len(self._tables) == 1
+        return self._tables[0] if alone else None
 
     def __call__(self, *buffers: Any) -> Sequence[Any]:
         outputs = tuple([allocate() for allocate in self._outputs])
@@ -96,14 +103,17 @@ class Executable:
         addresses = iter(store().addresses(works))
         segments: list[_Segment] = []
         records: list[Record] = []
+        checks: dict[Callable[[], None], None] = {}
         for step in self.program.steps:
             if isinstance(step.work, HostCall):
-                segments += self._native(records)
-                records = []
+                segments += self._native(records, checks)
+                records, checks = [], {}
                 segments.append(self._host(step, step.work))
             else:
                 records.append(self._record(step, step.work, next(addresses)))
-        return segments + self._native(records)
+                if step.check is not None:
+                    checks[step.check] = None
+        return segments + self._native(records, checks)
 
     def _record(self, step: Step, work: Kernel | Routine, address: int) -> Record:
         buffers = tuple(self._reference(v) for v in (*step.reads, *step.writes))
@@ -115,12 +125,18 @@ class Executable:
         slot, offset = self._slots[view.buffer]
         return slot, offset + view.offset * view.dtype.itemsize
 
-    def _native(self, records: Sequence[Record]) -> list[_Segment]:
+    def _native(
+        self, records: Sequence[Record], checks: Iterable[Callable[[], None]]
+    ) -> list[_Segment]:
         if not records:
             return []
         program = self.program
         table = StepTable(len(program.arguments), len(program.outputs), self._constants, records)
-        return [lambda arguments, outputs, _, address: table.run(arguments, outputs, address)]
+        self._tables.append(table)
+        return [
+            lambda arguments, outputs, _, address: table.run(arguments, outputs, address),
+            *(lambda *_, check=check: check() for check in checks),
+        ]
 
     # --- host steps -----------------------------------------------------------------------------
 

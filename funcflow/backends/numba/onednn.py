@@ -5,13 +5,13 @@ The library comes with the wheel `onednn-cpu-gomp`, which exists for x86-64 Linu
 
 A *primitive* is code that oneDNN specialised for one description. It is made while planning, kept
 in a bounded cache, and does not change afterwards, so that any number of threads may run it. What a
-run needs besides belongs to the call: the routine makes memory objects from descriptors (a call of
-four takes 3 us), and the working memory ("scratchpad") is a temporary of the program, where memory
-planning sees it.
+run needs besides belongs to the call: the routine makes memory objects from descriptors (a whole
+call takes 3 to 5 us on small arrays), and the working memory ("scratchpad") is a temporary of
+the program, where memory planning sees it.
 
-A primitive divides its work among as many threads as there were when it was made. Results and
-cotangents of images do not depend on that number; cotangents of kernels are summed thread by
-thread, and do.
+A primitive divides its work among as many threads as there were when it was made. Cotangents of
+kernels are summed thread by thread, so their last bits depend on that number. Results and
+cotangents of images were found not to.
 """
 
 import ctypes

@@ -117,7 +117,11 @@ class _Element:
 
 @dataclass(frozen=True)
 class _Reduction:
-    """A reduction of windows, in the order of the reference: the last axis is folded first."""
+    """A reduction of windows: the last axis is folded first, and each from its first element on.
+
+    That is the order of the reference but for long, overlapping windows, which it folds by doubling
+    (`lax.window.fold_windows`): sums of those may differ in their last bits.
+    """
 
     op: str
     op_of_bools: str

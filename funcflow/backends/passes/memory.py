@@ -61,32 +61,32 @@ def _overwritten(
     step: Step, buffer: Buffer, dying: list[Buffer], offsets: Mapping[Buffer, int]
 ) -> Buffer | None:
     """An operand whose place a result may take, or None."""
-    kernel = step.work
-    if not isinstance(kernel, Kernel):
-        return None
-    places = [i for i, v in enumerate(step.writes, len(step.reads)) if v.buffer is buffer]
-    if len(places) != 1:
-        return None
-    (written,) = places
-    target = step.writes[written - len(step.reads)]
-    for number, view in enumerate(step.reads):
-        same = (view.shape, view.strides, view.offset) == (
-            target.shape,
-            target.strides,
-            target.offset,
-        )
-        if (
-            view.buffer in dying
-            and view.buffer in offsets
-            and same
-            and view.buffer.nbytes == buffer.nbytes
-            and view.dtype.itemsize == target.dtype.itemsize
-            and sum(v.buffer is view.buffer for v in step.reads) == 1
-            and _strides(step, number) == _strides(step, written)
-            and reads_before_writing(kernel, number, written)
-        ):
-            return view.buffer
+    for view in step.reads:
+        old = view.buffer
+        if old in dying and old in offsets and may_overwrite(step, old, buffer):
+            return old
     return None
+
+
+def may_overwrite(step: Step, old: Buffer, new: Buffer) -> bool:
+    """Whether a step that reads `old` and writes `new` may find both in one place."""
+    kernel = step.work
+    if not isinstance(kernel, Kernel) or old.nbytes != new.nbytes:
+        return False
+    views = (*step.reads, *step.writes)
+    reads = [i for i, v in enumerate(step.reads) if v.buffer is old]
+    writes = [i for i, v in enumerate(step.writes, len(step.reads)) if v.buffer is new]
+    if len(reads) != 1 or len(writes) != 1 or any(v.buffer is new for v in step.reads):
+        return False
+    (read,), (written,) = reads, writes
+    source, target = views[read], views[written]
+    return (
+        (source.shape, source.strides, source.offset)
+        == (target.shape, target.strides, target.offset)
+        and source.dtype.itemsize == target.dtype.itemsize
+        and _strides(step, read) == _strides(step, written)
+        and reads_before_writing(kernel, read, written)
+    )
 
 
 def _strides(step: Step, operand: int) -> list[int]:

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from funcflow.backends.loop_ir import Let, Statement, Value
+from funcflow.backends.loop_ir import Guard, Let, Statement, Value
 
 Elements: TypeAlias = np.ndarray[Any, Any]
 
 
 def evaluate_ops(body: Iterable[Statement], inputs: dict[Value, Elements]) -> dict[Value, Elements]:
-    """All values of a body of `Let`s, given those of its free values, elementwise.
+    """All values of a body of operations and guards, given its free values, elementwise.
 
     `scalar` and `index` have no meaning here: they must be among the inputs.
 
@@ -25,6 +25,11 @@ def evaluate_ops(body: Iterable[Statement], inputs: dict[Value, Elements]) -> di
     values = dict(inputs)
     with np.errstate(all="ignore"):
         for s in body:
+            if isinstance(s, Guard):
+                inner = evaluate_ops(s.body, values)
+                for result, value, other in zip(s.results, s.values, s.others, strict=True):
+                    values[result] = np.where(values[s.mask], inner[value], values[other])
+                continue
             if not isinstance(s, Let) or s.op not in _MEANINGS:
                 raise NotImplementedError(f"evaluate_ops: {s} is not an operation on elements")
             if s.op == "const":

@@ -9,6 +9,7 @@ import numpy as np
 from funcflow.backends.loop_ir import (
     MACHINE_OPS,
     Builder,
+    Guard,
     Kernel,
     Let,
     Load,
@@ -52,6 +53,8 @@ class _Region:
             self.let(statement, inside)
         elif isinstance(statement, Loop):
             self.out.append(self.loop(statement))
+        elif isinstance(statement, Guard):
+            self.out.append(self.guard(statement, inside))
         else:
             self.out.append(self.access(statement))
 
@@ -67,9 +70,18 @@ class _Region:
             return Load(s.out, s.operand, offset, mask)
         return Store(s.operand, self.renamed.get(s.value, s.value), offset, mask)
 
+    def inner(self) -> "_Region":
+        """A region in this one; what it computes is not there after it, so it copies the tables."""
+        return _Region(dict(self.renamed), dict(self.shared))
+
+    def guard(self, guard: Guard, inside: bool) -> Guard:
+        region = self.inner()
+        body = region.expanded(guard.body, inside=inside)
+        (mask,), others = self.now(guard.mask), self.now(*guard.others)
+        return Guard(mask, body, region.now(*guard.values), others, guard.results)
+
     def loop(self, loop: Loop) -> Loop:
-        # what the loop computes is not there after it: it gets copies of the tables
-        region = _Region(dict(self.renamed), dict(self.shared))
+        region = self.inner()
         body = region.expanded(loop.body, inside=False)
         reductions = tuple(
             Reduction(r.merge, self.now(*r.starts), r.inside, region.now(*r.nexts), r.results)

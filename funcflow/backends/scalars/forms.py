@@ -1,6 +1,6 @@
 """What the expansions of floating-point functions are written with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -82,6 +82,17 @@ class Floats:
         x = x if isinstance(x, Value) else self.constant(x)
         y = y if isinstance(y, Value) else self.constant(y)
         return self.build.let("select", condition, x, y)
+
+    def rarely(
+        self, condition: Value, work: "Callable[[Floats], tuple[Value, ...]]", *others: Value
+    ) -> tuple[Value, ...]:
+        """What `work` computes where the condition holds, which is rare, and else the others.
+
+        It is given `Floats` of its own, as constants inside a guard are unknown after it.
+        """
+        with self.build.guard(condition, *others) as guard:
+            guard.take(*work(Floats(self.build, self.constant(0.0))))
+        return guard.results
 
 
 # --- sums of two floats: (high, low), |low| at most half an ulp of high ---------------------------

@@ -30,11 +30,9 @@ def reduce_angle(f: Floats, x: Value) -> tuple[Pair, Value]:
     For x >= 0. Infinite and NaN angles give NaN.
     """
     (r, rest), n = _moderate(f, x)
-    (far_r, far_rest), far_n = _huge(f, x)
     is_huge = f("gt", x, f.pick(2.0**15, 2.0**27))
-    return (f.choose(is_huge, far_r, r), f.choose(is_huge, far_rest, rest)), f.build.let(
-        "select", is_huge, far_n, n
-    )
+    r, rest, n = f.rarely(is_huge, lambda f: _huge(f, x), r, rest, n)
+    return (r, rest), n
 
 
 def _moderate(f: Floats, x: Value) -> tuple[Pair, Value]:
@@ -46,7 +44,7 @@ def _moderate(f: Floats, x: Value) -> tuple[Pair, Value]:
     return (r, f("fma", whole, -third, f("add", error, low))), n
 
 
-def _huge(f: Floats, x: Value) -> tuple[Pair, Value]:
+def _huge(f: Floats, x: Value) -> tuple[Value, Value, Value]:
     whole, words = _band(f, x)
     products = [part for word in words for part in two_product(f, whole, word)][:-1]
     # products that may exceed 4; those that are parts of a quadrant; those that correct it
@@ -65,7 +63,7 @@ def _huge(f: Floats, x: Value) -> tuple[Pair, Value]:
     part, rest = fast_two_sum(f, part, rest)
     high, low = _words_of(_pi() / 2, 2, f.dtype.name)
     r, error = two_product(f, part, high)
-    return (r, f("fma", part, low, f("fma", rest, high, error))), n
+    return r, f("fma", part, low, f("fma", rest, high, error)), n
 
 
 def _band(f: Floats, x: Value) -> tuple[Value, list[Value | float]]:

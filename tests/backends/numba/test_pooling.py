@@ -1,4 +1,4 @@
-"""Reductions over windows: equal to the reference implementation bit for bit."""
+"""Reductions over windows: short ones equal the reference implementation bit for bit."""
 
 import random
 from typing import Any

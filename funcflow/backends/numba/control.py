@@ -1,0 +1,383 @@
+"""Loops and branches as native steps: a body is a table of steps of its own, run as often as need be.
+
+The body of a `scan` is compiled like any program. Its table of steps wants the addresses of its
+arguments, outputs, arena and constants; these stand in memory of the outer program, and advance
+from iteration to iteration: slices of inputs and of stacked outputs by a stride, the carry between
+two copies of itself. Nothing is unrolled, and nothing of Python runs between iterations. A body
+with host steps is left to a host call, which runs it from Python.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from funcflow.backends.numba.runner import StepTable, native
+from funcflow.backends.passes.memory import Arena
+from funcflow.backends.planner import Lowering, Planner
+from funcflow.backends.program import Program, Routine, View
+from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
+from funcflow.core.primitive import Primitive
+from funcflow.lax.cond import cond_p
+from funcflow.lax.scan import scan_p
+from funcflow.lax.while_loop import while_p
+
+
+class Body(Protocol):
+    """A compiled program whose steps are all native: `table` is None if they are not."""
+
+    program: Program
+    arena: Arena
+    table: StepTable | None
+
+
+class Slot(NamedTuple):
+    """What an entry of a body's table points to: one view in even iterations, another in odd ones.
+
+    Both advance by `stride` bytes with each iteration.
+    """
+
+    even: View
+    odd: View
+    stride: int = 0
+
+    @staticmethod
+    def fixed(view: View) -> "Slot":
+        """The same in each iteration."""
+        return Slot(view, view)
+
+
+def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive, Lowering]:
+    """The lowerings of control flow, with what compiles bodies."""
+
+    def lowered(lower: Callable[..., None], names: Callable[[JaxprEqn], Sequence[ClosedJaxpr]]):
+        def lowering(plan: Planner, eqn: JaxprEqn) -> None:
+            bodies = [compile_body(closed) for closed in names(eqn)]
+            if any(body.table is None for body in bodies):
+                plan.host(eqn, f"the body of {eqn.primitive.name} has host steps")
+            else:
+                lower(plan, eqn, *bodies)
+
+        return lowering
+
+    return {
+        scan_p: lowered(_lower_scan, lambda eqn: [eqn.params["jaxpr"]]),
+        while_p: lowered(
+            _lower_while, lambda eqn: [eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]]
+        ),
+        cond_p: lowered(_lower_cond, lambda eqn: eqn.params["branches"]),
+    }
+
+
+# --- scan -----------------------------------------------------------------------------------
+
+
+def _lower_scan(plan: Planner, eqn: JaxprEqn, body: Body) -> None:
+    params = eqn.params
+    length, carries = params["length"], params["num_carry"]
+    operands = [plan.dense(plan.operand(v)) for v in eqn.invars]
+    split = params["num_consts"], params["num_consts"] + carries
+    consts, starts, xs = operands[: split[0]], operands[split[0] : split[1]], operands[split[1] :]
+    results = [plan.result(v) for v in eqn.outvars]
+    carried, ys = results[:carries], results[carries:]
+    pairs = [_pair(plan, start, result) for start, result in zip(starts, carried, strict=True)]
+    slots = [
+        *map(Slot.fixed, consts),
+        *(Slot(even, odd) for even, odd in pairs),
+        *(Slot(x, x, _row(x)) for x in xs),
+        *(Slot(odd, even) for even, odd in pairs),
+        *(Slot(y, y, _row(y)) for y in ys),
+        *_private(plan, body),
+    ]
+    step = -1 if params["reverse"] else 1
+    first = length - 1 if params["reverse"] else 0
+    _call(plan, eqn, _routine("scan"), [body], [slots], ys, (length, first, step))
+    for (even, odd), result in zip(pairs, carried, strict=True):
+        plan.copy(odd if length % 2 else even, result, (eqn,))
+
+
+def _pair(plan: Planner, start: View, result: View) -> tuple[View, View]:
+    """The two copies of a carried value; the first begins with its start."""
+    even, odd = (plan.temporary(result.shape, result.dtype) for _ in range(2))
+    plan.copy(start, even)
+    return even, odd
+
+
+def _row(view: View) -> int:
+    return view.strides[0] * view.dtype.itemsize
+
+
+# --- while ----------------------------------------------------------------------------------
+
+
+def _lower_while(plan: Planner, eqn: JaxprEqn, condition: Body, body: Body) -> None:
+    params = eqn.params
+    operands = [plan.dense(plan.operand(v)) for v in eqn.invars]
+    first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+    results = [plan.result(v) for v in eqn.outvars]
+    pairs = [
+        _pair(plan, start, result) for start, result in zip(operands[second:], results, strict=True)
+    ]
+    goes_on = plan.temporary((), np.bool_)
+    now = [Slot(even, odd) for even, odd in pairs]
+    tables = [
+        [
+            *map(Slot.fixed, operands[:first]),
+            *now,
+            Slot.fixed(goes_on),
+            *_private(plan, condition),
+        ],
+        [
+            *map(Slot.fixed, operands[first:second]),
+            *now,
+            *(Slot(odd, even) for even, odd in pairs),
+            *_private(plan, body),
+        ],
+    ]
+    # the carry ends in one copy or the other: the routine puts it where the result is
+    sizes = [r.buffer.nbytes for r in results]
+    moves = [view for pair, r in zip(pairs, results, strict=True) for view in (*pair, r)]
+    _call(
+        plan,
+        eqn,
+        _routine("while"),
+        [condition, body],
+        tables,
+        results,
+        (len(results), *sizes),
+        [goes_on, *moves],
+    )
+
+
+# --- cond -----------------------------------------------------------------------------------
+
+
+def _lower_cond(plan: Planner, eqn: JaxprEqn, *branches: Body) -> None:
+    index, *operands = (plan.dense(plan.operand(v)) for v in eqn.invars)
+    results = [plan.result(v) for v in eqn.outvars]
+    tables = [
+        [*map(Slot.fixed, operands), *map(Slot.fixed, results), *_private(plan, branch)]
+        for branch in branches
+    ]
+    _call(
+        plan,
+        eqn,
+        _routine("cond"),
+        branches,
+        tables,
+        results,
+        (),
+        [index],
+    )
+
+
+# --- tables ---------------------------------------------------------------------------------
+
+
+def _private(plan: Planner, body: Body) -> list[Slot]:
+    """A body's own slots: its arena, and its constants."""
+    arena = plan.temporary((body.arena.size,), np.uint8)
+    constants = [plan.constant(value) for _, value in body.program.constants]
+    return [Slot.fixed(arena), *map(Slot.fixed, constants)]
+
+
+def _call(
+    plan: Planner,
+    eqn: JaxprEqn,
+    routine: Routine,
+    bodies: Sequence[Body],
+    tables: Sequence[Sequence[Slot]],
+    results: Sequence[View],
+    params: Sequence[int],
+    others: Sequence[View] = (),
+) -> None:
+    """A step that runs bodies.
+
+    Its parameters are the routine's own, the places of `others` among the buffers, and for each
+    body its descriptor: the number of slots, the address of its steps, and for each slot the
+    places of the even and the odd view and the stride. Descriptors are found by their distance
+    from the first one.
+    """
+    views = [*others, *(v for slots in tables for slot in slots for v in slot[:2])]
+    views = list(dict.fromkeys(views))
+    writes = [v for v in views if v.buffer.role in ("temporary", "output")]
+    writes += [v for v in results if v not in views]
+    read_only = [v for v in views if v.buffer.role not in ("temporary", "output")]
+    place = {v: i for i, v in enumerate([*read_only, *writes])}
+    words: list[int] = []
+    distances: list[int] = []
+    for body, slots in zip(bodies, tables, strict=True):
+        assert body.table is not None
+        distances.append(len(words))
+        words += [len(slots), body.table.address]
+        for slot in slots:
+            words += [place[slot.even], place[slot.odd], slot.stride]
+    head = [*params, *(place[v] for v in others)]
+    plan.call(
+        routine,
+        read_only,
+        writes,
+        [1 + len(head) + len(distances), *head, *distances, *words],
+        eqn,
+        resources=tuple(bodies),
+    )
+
+
+def _routine(name: str) -> Routine:
+    return Routine(f"control_{name}", _TEXTS[name], (native().execute_address,))
+
+
+# The parameters of all three: the address of `execute`, the distance from there to the first
+# descriptor, then their own.
+_BODY = """
+; Runs a body: fills its table for an iteration, then executes its steps.
+define internal void @{name}_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity,
+                                  ptr %execute) nounwind noinline {{
+entry:
+  %count = load i64, ptr %descriptor
+  %steps.at = getelementptr i64, ptr %descriptor, i64 1
+  %steps = load ptr, ptr %steps.at
+  %slots = getelementptr i64, ptr %descriptor, i64 2
+  %table = alloca ptr, i64 %count
+  br label %next
+next:
+  %s = phi i64 [0, %entry], [%s.next, %fill]
+  %more = icmp slt i64 %s, %count
+  br i1 %more, label %fill, label %go
+fill:
+  %slot = getelementptr [3 x i64], ptr %slots, i64 %s
+  %place.at = getelementptr i64, ptr %slot, i64 %parity
+  %place = load i64, ptr %place.at
+  %stride.at = getelementptr i64, ptr %slot, i64 2
+  %stride = load i64, ptr %stride.at
+  %base.at = getelementptr ptr, ptr %buffers, i64 %place
+  %base = load ptr, ptr %base.at
+  %distance = mul i64 %stride, %i
+  %pointer = getelementptr i8, ptr %base, i64 %distance
+  %entry.at = getelementptr ptr, ptr %table, i64 %s
+  store ptr %pointer, ptr %entry.at
+  %s.next = add i64 %s, 1
+  br label %next
+go:
+  call void %execute(ptr %table, ptr %steps)
+  ret void
+}}
+"""
+
+_SCAN = """
+; Own parameters: the length, the first index, the step from index to index.
+define void @control_scan(ptr %buffers, ptr %params) nounwind {
+entry:
+  %execute = load ptr, ptr %params
+  %head.at = getelementptr i64, ptr %params, i64 1
+  %head = load i64, ptr %head.at
+  %length.at = getelementptr i64, ptr %params, i64 2
+  %length = load i64, ptr %length.at
+  %first.at = getelementptr i64, ptr %params, i64 3
+  %first = load i64, ptr %first.at
+  %step.at = getelementptr i64, ptr %params, i64 4
+  %step = load i64, ptr %step.at
+  %descriptor = getelementptr i64, ptr %head.at, i64 %head
+  br label %next
+next:
+  %n = phi i64 [0, %entry], [%n.next, %iterate]
+  %i = phi i64 [%first, %entry], [%i.next, %iterate]
+  %more = icmp slt i64 %n, %length
+  br i1 %more, label %iterate, label %done
+iterate:
+  %parity = and i64 %n, 1
+  call void @scan_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity, ptr %execute)
+  %n.next = add i64 %n, 1
+  %i.next = add i64 %i, %step
+  br label %next
+done:
+  ret void
+}
+"""
+
+_WHILE = """
+; Own parameters: the number of carried values, their sizes in bytes; the places of the condition's
+; result and, for each carried value, of its two copies and of the result.
+define void @control_while(ptr %buffers, ptr %params) nounwind {
+entry:
+  %execute = load ptr, ptr %params
+  %head.at = getelementptr i64, ptr %params, i64 1
+  %head = load i64, ptr %head.at
+  %count.at = getelementptr i64, ptr %params, i64 2
+  %count = load i64, ptr %count.at
+  %sizes = getelementptr i64, ptr %params, i64 3
+  %goes.place.at = getelementptr i64, ptr %sizes, i64 %count
+  %goes.place = load i64, ptr %goes.place.at
+  %goes.at = getelementptr ptr, ptr %buffers, i64 %goes.place
+  %goes = load ptr, ptr %goes.at
+  %moves = getelementptr i64, ptr %goes.place.at, i64 1
+  %condition = getelementptr i64, ptr %head.at, i64 %head
+  %distance.at = getelementptr i64, ptr %condition, i64 -1
+  %distance = load i64, ptr %distance.at
+  %body = getelementptr i64, ptr %condition, i64 %distance
+  br label %next
+next:
+  %n = phi i64 [0, %entry], [%n.next, %iterate]
+  %parity = and i64 %n, 1
+  call void @while_body(ptr %buffers, ptr %condition, i64 0, i64 %parity, ptr %execute)
+  %answer = load i8, ptr %goes
+  %more = icmp ne i8 %answer, 0
+  br i1 %more, label %iterate, label %finish
+iterate:
+  call void @while_body(ptr %buffers, ptr %body, i64 0, i64 %parity, ptr %execute)
+  %n.next = add i64 %n, 1
+  br label %next
+finish:
+  br label %move
+move:
+  %c = phi i64 [0, %finish], [%c.next, %copy]
+  %c.more = icmp slt i64 %c, %count
+  br i1 %c.more, label %copy, label %done
+copy:
+  %places = getelementptr [3 x i64], ptr %moves, i64 %c
+  %from.place.at = getelementptr i64, ptr %places, i64 %parity
+  %from.place = load i64, ptr %from.place.at
+  %to.place.at = getelementptr i64, ptr %places, i64 2
+  %to.place = load i64, ptr %to.place.at
+  %from.at = getelementptr ptr, ptr %buffers, i64 %from.place
+  %from = load ptr, ptr %from.at
+  %to.at = getelementptr ptr, ptr %buffers, i64 %to.place
+  %to = load ptr, ptr %to.at
+  %size.at = getelementptr i64, ptr %sizes, i64 %c
+  %size = load i64, ptr %size.at
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %size, i1 false)
+  %c.next = add i64 %c, 1
+  br label %move
+done:
+  ret void
+}
+
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+"""
+
+_COND = """
+; Own parameter: the place of the index of the branch.
+define void @control_cond(ptr %buffers, ptr %params) nounwind {
+  %execute = load ptr, ptr %params
+  %head.at = getelementptr i64, ptr %params, i64 1
+  %head = load i64, ptr %head.at
+  %place.at = getelementptr i64, ptr %params, i64 2
+  %place = load i64, ptr %place.at
+  %index.at = getelementptr ptr, ptr %buffers, i64 %place
+  %index.pointer = load ptr, ptr %index.at
+  %index.narrow = load i32, ptr %index.pointer
+  %index = sext i32 %index.narrow to i64
+  %distances = getelementptr i64, ptr %params, i64 3
+  %distance.at = getelementptr i64, ptr %distances, i64 %index
+  %distance = load i64, ptr %distance.at
+  %first = getelementptr i64, ptr %head.at, i64 %head
+  %descriptor = getelementptr i64, ptr %first, i64 %distance
+  call void @cond_body(ptr %buffers, ptr %descriptor, i64 0, i64 0, ptr %execute)
+  ret void
+}
+"""
+
+_TEXTS: Mapping[str, str] = {
+    name: _BODY.format(name=name) + text
+    for name, text in {"scan": _SCAN, "while": _WHILE, "cond": _COND}.items()
+}

@@ -1,0 +1,154 @@
+"""From jaxprs to programs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import funcflow as ff
+import funcflow.numpy as fnp
+from funcflow import lax
+from funcflow.backends.families.joining import LOWERINGS
+from funcflow.backends.loop_ir import Kernel
+from funcflow.backends.lower import lower_program
+from funcflow.backends.pipeline import prepare
+from funcflow.backends.program import HostCall, Routine
+from funcflow.core.interpret import BufferProgram
+from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.rewrite import constants_to_arguments
+from funcflow.lax.sorting import sort_p
+from funcflow.testing.jaxprs import jaxprs
+
+X = np.random.default_rng(0).integers(-9, 10, (4, 24)).astype("f4")
+
+
+def lowered(f, *args, lowerings=LOWERINGS):
+    return lower_program(prepare(ff.make_jaxpr(f)(*args))["dce"], lowerings)
+
+
+def agrees(run_program, f, *args):
+    closed = prepare(ff.make_jaxpr(f)(*args))["dce"]
+    hoisted = ClosedJaxpr(constants_to_arguments(closed.jaxpr))
+    expected = BufferProgram(hoisted)([np.asarray(x) for x in (*closed.consts, *args)])
+    for a, b in zip(expected, run_program(closed, *args), strict=True):
+        np.testing.assert_array_equal(b, a)
+
+
+def roles(program):
+    return [{v.buffer.role for v in step.writes} for step in program.steps]
+
+
+def test_one_group_is_one_kernel():
+    program = lowered(lambda x: fnp.floor(x * 2) - 1, X)
+    (step,) = program.steps
+    assert isinstance(step.work, Kernel)
+    assert step.writes[0] is program.outputs[0]
+    assert [eqn.primitive.name for eqn in step.eqns] == ["mul", "floor", "sub"]
+
+
+def test_only_what_is_read_outside_is_stored():
+    (step,) = lowered(lambda x: (x * 2 + 1, lax.reduce_max(x * 2 + 1, (1,))), X).steps
+    assert [v.shape for v in step.writes] == [(4, 24), (4,)]
+
+
+def test_views_take_no_steps():
+    program = lowered(lambda x: lax.rev(x.T[2:5], (0,)) * 2, X)
+    assert len(program.steps) == 1
+    assert program.steps[0].reads[0].strides == (-1, 24)
+
+
+def test_a_reshape_of_what_is_not_one_piece_is_copied(run_program):
+    f = lambda x: lax.reshape(x.T, (96,)) * 2
+    assert [step.note[:4] for step in lowered(f, X).steps] == ["copy", ""]
+    agrees(run_program, f, X)
+
+
+def test_a_view_of_a_group_is_made_of_what_the_group_stores(run_program):
+    def f(x):
+        y = x * 2
+        return fnp.sort(y.T), fnp.cumsum(y, 0)
+
+    program = lowered(f, X)
+    assert isinstance(program.steps[0].work, Kernel)
+    assert len(program.steps[0].writes) == 1
+    agrees(run_program, f, X)
+
+
+def test_what_has_no_native_form_is_a_host_call():
+    (step,) = lowered(lambda x: lax.sort(x), X).steps
+    assert isinstance(step.work, HostCall)
+    assert step.work.reason == "sort has no native form"
+
+
+def test_the_targets_table_lowers_the_rest():
+    def lower_sort(plan, eqn):
+        plan.call(
+            Routine("sort", ""),
+            [plan.operand(eqn.invars[0])],
+            [plan.result(eqn.outvars[0])],
+            (1,),
+            eqn,
+        )
+
+    (step,) = lowered(lambda x: lax.sort(x), X, lowerings={sort_p: lower_sort}).steps
+    assert step.work == Routine("sort", "")
+
+
+def test_cheap_values_are_stored_only_for_library_calls(run_program):
+    def f(x):
+        mask = fnp.tril(fnp.ones((24, 24), dtype=bool))
+        return fnp.where(mask, x[:1], 0), fnp.sort(mask.astype("float32"))
+
+    program = lowered(f, X)
+    assert any(isinstance(step.work, HostCall) for step in program.steps)
+    agrees(run_program, f, X)
+
+
+def test_outputs_that_are_views_of_other_outputs_are_copied(run_program):
+    agrees(run_program, lambda x: (lambda y: (y, y.T, y))(x * 2), X)
+    agrees(run_program, lambda x: (x, x.T, x[0]), X)
+    agrees(run_program, lambda x: (fnp.ones(3), 2.0), X)
+
+
+def test_constants(run_program):
+    captured = fnp.array(X[0])
+    agrees(run_program, lambda x: x + captured, X)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+def test_empty_arrays(run_program, shape):
+    x = np.zeros(shape, "f4")
+    agrees(run_program, lambda x: (x + 1, lax.reduce_sum(x, (0,)), x.T, fnp.concatenate([x, x])), x)
+
+
+def test_scalars(run_program):
+    agrees(run_program, lambda x: (x * 2 + 1, -x), np.float32(3))
+
+
+def test_effects_happen_in_order(run_program, capsys):
+    def f(x):
+        y = x * 2
+        ff.debug.print("first {}", y[0, 0])
+        z = y + 1
+        ff.debug.print("second")
+        ff.debug.print("third {}", z[0, 1])
+        return z
+
+    closed = prepare(ff.make_jaxpr(f)(X))["dce"]
+    steps = lower_program(closed, LOWERINGS).steps
+    calls = [step.work.eqn for step in steps if isinstance(step.work, HostCall)]
+    assert [e for e in calls if e.effects] == [e for e in closed.eqns if e.effects]
+
+
+@given(jaxprs(max_steps=10))
+@settings(max_examples=40, deadline=None)
+def test_random_programs(run_program, closed):
+    """NaN and infinities included; sums may be rounded otherwise."""
+    closed = prepare(closed)["dce"]
+    args = [
+        np.array([[1, 2, -3], [0, np.inf, 0.5]], "f4"),
+        np.array([[2, -1, 4], [1, 1, -2]], "f4"),
+    ]
+    hoisted = ClosedJaxpr(constants_to_arguments(closed.jaxpr))
+    expected = BufferProgram(hoisted)([np.asarray(x) for x in (*closed.consts, *args)])
+    for a, b in zip(expected, run_program(closed, *args), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5)
