@@ -26,6 +26,7 @@ from funcflow.lax.forms import ELEMENTWISE
 
 WIDTH = 100
 _COMPUTES_AT_LEAST = 16
+_PLACE = 16  # characters of a file's name and line
 
 _DATA_MOVEMENT = VIEWS | IDENTITIES
 
@@ -149,8 +150,15 @@ def _report(number: int, step: Step, seconds: float | None) -> StepReport:
         0 if step.note.startswith("copy") else sum(map(flops, step.eqns)),
         seconds,
         source_of(step),
-        step.note,
+        _note(step),
     )
+
+
+def _note(step: Step) -> str:
+    if step.note != "copy":
+        return step.note
+    names = dict.fromkeys(eqn.primitive.name for eqn in step.eqns)
+    return f"copy: for {', '.join(names)}" if names else "copy"
 
 
 def _kind(step: Step) -> str:
@@ -163,7 +171,9 @@ def _computes(step: Step) -> tuple[str, ...]:
     names = [_short(eqn.primitive.name) for eqn in step.eqns]
     if step.note.startswith("copy"):
         return ("copy", *(f"for {name}" for name in names if name != "copy"))
-    computed = [_short(e.primitive.name) for e in step.eqns if e.primitive.name not in _DATA_MOVEMENT]
+    computed = [
+        _short(e.primitive.name) for e in step.eqns if e.primitive.name not in _DATA_MOVEMENT
+    ]
     return tuple(computed or names)
 
 
@@ -217,8 +227,9 @@ def _stored_between(program: Program) -> list[str]:
 
 # --- the table ------------------------------------------------------------------------------------
 
-_HEADINGS = ("#", "kind", "computes", "result", "moved", "flops", "time", "share", "rate", "line")
-_RIGHT = frozenset(["#", "moved", "flops", "time", "share", "rate"])
+_HEADINGS = ("#", "kind", "computes", "result", "moved", "flops", "time", "%", "rate", "line")
+_MEASURED = frozenset(["time", "%", "rate"])
+_RIGHT = _MEASURED | {"#", "moved", "flops"}
 
 
 def _table(explanation: Explanation) -> str:
@@ -226,17 +237,17 @@ def _table(explanation: Explanation) -> str:
     total = sum(s.seconds or 0 for s in steps)
     timed = explanation.seconds is not None
     rows = [_cells(step, total) for step in steps]
+    computed = [", ".join(_counted(step.computes)) for step in steps]
     columns = [
-        number
-        for number, heading in enumerate(_HEADINGS)
-        if timed or heading not in ("time", "share", "rate")
+        number for number, heading in enumerate(_HEADINGS) if timed or heading not in _MEASURED
     ]
     widths = {n: max(len(row[n]) for row in [_HEADINGS, *rows]) for n in columns}
+    widths[2] = max(map(len, [_HEADINGS[2], *computed]))
     fixed = sum(widths.values()) - widths[2] + 2 * (len(columns) - 1)
     widths[2] = min(widths[2], max(WIDTH - fixed, _COMPUTES_AT_LEAST))
     lines = [_heading(explanation, total)]
-    computed = [_HEADINGS[2], *(_fitting(s.computes, widths[2]) for s in steps)]
-    for row, what in zip([_HEADINGS, *rows], computed, strict=True):
+    shown = [_HEADINGS[2], *(_fitting(s.computes, widths[2]) for s in steps)]
+    for row, what in zip([_HEADINGS, *rows], shown, strict=True):
         cells = [*row[:2], what, *row[3:]]
         lines.append("  ".join(_aligned(cells[n], n, widths[n]) for n in columns).rstrip())
     return "\n".join(lines)
@@ -256,22 +267,24 @@ def _heading(explanation: Explanation, total: float) -> str:
 
 def _cells(step: StepReport, total: float) -> tuple[str, ...]:
     seconds = step.seconds
-    return (
+    first, *others = step.result.split(", ")
+    cells = (
         str(step.number),
         step.kind,
-        ", ".join(_counted(step.computes)),
-        _cut(step.result, 24),
+        "",
+        f"{first} +{len(others)}" if others else first,
         in_bytes(step.nbytes),
         _number(step.flops) if step.flops else "",
         _time(seconds) if seconds is not None else "",
-        f"{seconds / total:.0%}" if seconds is not None and total else "",
+        f"{100 * seconds / total:.0f}" if seconds is not None and total else "",
         _rate(step),
-        _cut(place_of(step.source), 24),
+        place_of(step.source)[-_PLACE:],
     )
+    return tuple(c if n in (2, 3) else c.replace(" ", "") for n, c in enumerate(cells))
 
 
 def _rate(step: StepReport) -> str:
-    if not step.seconds:
+    if not step.seconds or step.seconds < _SHORTEST:
         return ""
     if step.kind == "routine" and step.flops:
         return f"{_number(step.flops / step.seconds)}F/s"
@@ -297,7 +310,12 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
+_SHORTEST = 1e-7  # what is shorter cannot be measured
+
+
 def _time(seconds: float) -> str:
+    if seconds < _SHORTEST:
+        return f"<{_SHORTEST * 1e6:.1f} us"
     for factor, unit in ((1e6, "us"), (1e3, "ms")):
         if seconds * factor < 999.5:
             return f"{seconds * factor:.3g} {unit}"
@@ -306,9 +324,9 @@ def _time(seconds: float) -> str:
 
 def _number(count: float) -> str:
     """A large number with a letter for the thousands: `1.57 M`."""
-    for unit in ("", "k", "M", "G"):
+    for unit in ("", " k", " M", " G"):
         if count < 999.5:
-            return f"{count:.3g} {unit}".rstrip() if not unit else f"{count:.3g} {unit}"
+            return f"{count:.3g}{unit}"
         count /= 1000
     return f"{count:.3g} T"
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from funcflow.backends.emit import GroupWriter, copy_step, fill_step
 from funcflow.backends.passes.fuse import Alias, Fusion, Group, Node
 from funcflow.backends.planner import Lowering, Planner
-from funcflow.backends.program import Program, View
+from funcflow.backends.program import Program, Step, View
 from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from funcflow.core.primitive import Primitive
 
@@ -17,14 +17,12 @@ def lower_program(closed: ClosedJaxpr, lowerings: Lowerings) -> Program:
     """The program of a jaxpr, with routines from the target's table."""
     fusion = Fusion(closed.jaxpr)
 
-    def materialised(v: Var) -> View:
-        target = plan.result(v)
+    def fill(v: Var, target: View) -> Step:
         step = fill_step(v, target, fusion.virtual, plan.operand)
         step.note = "copy: a value that is cheap to compute, stored for who needs all of it"
-        plan.steps.append(step)
-        return target
+        return step
 
-    plan = Planner(closed, copy_step, materialised)
+    plan = Planner(closed, copy_step, fill)
     needed = _needed(fusion, closed.jaxpr)
     for node in fusion.nodes:
         if isinstance(node, Group):

@@ -17,7 +17,7 @@ class Planner:
     """The program of a jaxpr, while it is being written."""
 
     def __init__(
-        self, closed: ClosedJaxpr, copy: "CopyStep", materialised: Callable[[Var], View]
+        self, closed: ClosedJaxpr, copy: "CopyStep", fill: Callable[[Var, View], Step]
     ) -> None:
         jaxpr = closed.jaxpr
         self.steps: list[Step] = []
@@ -27,7 +27,7 @@ class Planner:
         }
         self._jaxpr = jaxpr
         self._copy = copy
-        self._materialised = materialised  # stores what has no view, since it is cheap to compute
+        self._fill = fill  # stores what has no view, since it is cheap to compute
         self._outvars = {v for v in jaxpr.outvars if isinstance(v, Var)}
         for var, value in zip(jaxpr.constvars, closed.consts, strict=True):
             self.views[var] = self.constant(np.asarray(as_buffer(value)))
@@ -42,7 +42,9 @@ class Planner:
         """Where a value lies; a view with any strides."""
         if isinstance(atom, Literal):
             return self.constant(np.asarray(atom.val))
-        return self.views[atom] if atom in self.views else self._materialised(atom)
+        if atom not in self.views:
+            self.steps.append(self._fill(atom, self.result(atom)))
+        return self.views[atom]
 
     def is_output(self, var: Var) -> bool:
         """Whether a variable is an output of the program."""
@@ -66,6 +68,13 @@ class Planner:
         self.copy(view, copied, why="into C order")
         return copied
 
+    def store(self, atom: Atom, target: View, eqn: JaxprEqn) -> None:
+        """A step that writes a value into a view: a copy, unless it has no view of its own."""
+        if isinstance(atom, Var) and atom not in self.views:
+            self.steps.append(self._fill(atom, target))
+        else:
+            self.copy(self.operand(atom), target, (eqn,))
+
     def copy(
         self, source: View, target: View, eqns: tuple[JaxprEqn, ...] = (), why: str = ""
     ) -> None:
@@ -83,6 +92,7 @@ class Planner:
         eqn: JaxprEqn,
         note: str = "",
         resources: tuple[Any, ...] = (),
+        checks: tuple[Callable[[], None], ...] = (),
     ) -> None:
         """A step that runs a routine: it gets the pointers of `reads`, then those of `writes`."""
         self.steps.append(
@@ -94,6 +104,7 @@ class Planner:
                 eqns=(eqn,),
                 note=note,
                 resources=resources,
+                checks=checks,
             )
         )
 

@@ -83,6 +83,21 @@ class Pool:
             return np.empty(shape, dtype)
         return self._take(nbytes, shape, dtype)
 
+    def is_sole_view(self, array: np.ndarray) -> bool:
+        """Whether nothing but an array, which is a view, refers to the memory behind it.
+
+        The answer holds as long as nobody else has the array. It may be no where it could be yes.
+        """
+        owner = array.base
+        if type(owner) is not np.ndarray or owner.base is not None:
+            return False
+        del owner
+        shelf = self._shelves.get(size_class(array.nbytes))
+        for block in list(shelf.blocks) if shelf is not None else ():
+            if block.base is array.base:
+                return _references(block) == _FREE + 1
+        return _references(array) == _FREE  # the pool does not keep it
+
     def clear(self) -> None:
         """Forget all blocks; what is in use stays valid, and is freed when it is no longer used."""
         self._shelves = {}

@@ -174,7 +174,7 @@ class Step:
         note: what was decided and why.
         resources: objects that must live as long as the step.
         origins: the equations that a kernel's values are results of.
-        check: called after the native call that ran the step, raises what native code could not.
+        checks: called after the native call that ran the step, to raise what native code cannot.
     """
 
     work: Work
@@ -187,7 +187,7 @@ class Step:
     note: str = ""
     resources: tuple[Any, ...] = field(default=())
     origins: Mapping[Value, JaxprEqn] = field(default_factory=dict)
-    check: Callable[[], None] | None = None
+    checks: tuple[Callable[[], None], ...] = ()
 
     @cached_property
     def bytes_moved(self) -> int:

@@ -16,7 +16,12 @@ import numpy as np
 
 from funcflow.core import dtypes
 from funcflow.core.aval import ShapedArray
-from funcflow.core.errors import ArgumentError, ImmutableError, LeafTypeError
+from funcflow.core.errors import (
+    ArgumentError,
+    DeletedArrayError,
+    ImmutableError,
+    LeafTypeError,
+)
 from funcflow.core.typing import Buffer, Shape
 
 if TYPE_CHECKING:
@@ -226,12 +231,51 @@ class ConcreteArray(Array):
         return self
 
 
+    def is_deleted(self) -> bool:
+        """Whether the array was donated to a jitted function, which has used its memory."""
+        return False
+
+
 class WeakArray(ConcreteArray):
     """A concrete array that takes the other operand's dtype, as a Python scalar does."""
 
     __slots__ = ()
 
     weak_type = True
+
+
+class DeletedArray(ConcreteArray):
+    """What an array becomes whose memory was given away: its values are gone.
+
+    In place of the buffer it keeps its abstract value, and who has taken the memory.
+    """
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # where there is always a value
+
+        @property
+        def _value(self) -> Buffer:
+            aval, taker = _slot(self)
+            raise DeletedArrayError(
+                f"the array {aval} was donated to {taker}, and has been deleted",
+                mend="use what the call returned, or don't donate the argument",
+            )
+
+    @property
+    def aval(self) -> ShapedArray:
+        return _slot(self)[0]
+
+    def is_deleted(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"<deleted Array {self.aval}>"
+
+    __str__ = __repr__
+
+
+_slot: Any = ConcreteArray.__dict__["_value"].__get__
 
 
 def wrap(buffer: Buffer, weak_type: bool = False) -> ConcreteArray:

@@ -111,6 +111,10 @@ class Executable(Protocol):
         """
         ...
 
+    def sole_view(self, buffer: Any) -> bool:
+        """Whether no other array uses the memory that a buffer is a view of."""
+        ...
+
 
 class Backend(Protocol):
     """Lowers and compiles jaxprs; what is compiled has no constants, they come as arguments."""

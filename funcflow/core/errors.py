@@ -248,6 +248,36 @@ class MissingRuleError(FuncflowError, NotImplementedError):
     """
 
 
+class DeletedArrayError(FuncflowError, RuntimeError):
+    """An array is used after it was donated to a jitted function, which has used its memory.
+
+        x = fnp.ones(3)
+        ff.jit(lambda x: x + 1, donate_argnums=0)(x)
+        x + 1
+
+    Mend: go on with what the function returned.
+    """
+
+
+class DonationError(FuncflowError, ValueError):
+    """The memory of a donated argument cannot be used, and `strict_donation` is on.
+
+        ff.jit(lambda x: x[0], donate_argnums=0, strict_donation=True)(fnp.ones(3))
+
+    Mend: donate what has the shape and dtype of a result, and is not needed after that is begun.
+    """
+
+
+class OutOfMemoryError(FuncflowError, MemoryError):
+    """There is not enough memory for the results and temporaries of a jitted function.
+
+        ff.jit(lambda x: fnp.broadcast_to(x, (2**30, 2**30)) + 1)(1.0)
+
+    Mend: compute in smaller parts (`ff.lax.map` with `batch_size`), recompute instead of keeping
+    (`ff.checkpoint`), or donate arguments.
+    """
+
+
 class CompileError(FuncflowError, RuntimeError):
     """A kernel cannot be compiled or loaded: a fault of funcflow, not of the user's program.
 

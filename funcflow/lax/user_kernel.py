@@ -1,7 +1,7 @@
 """The primitive behind `ff.numba_kernel`: a function of the user's, compiled by Numba.
 
-The function writes its results into its last arguments. Under `vmap` the operands get *lane axes* in
-front, of the lanes' extent or, where an operand is not mapped, of extent 1 (as in a generalised
+The function writes its results into its last arguments. Under `vmap` the operands get *lane axes*
+in front, of the lanes' extent or, where an operand is not mapped, of extent 1 (as in a generalised
 ufunc), and the function is called once for each lane.
 """
 
@@ -70,8 +70,7 @@ def kernel_failure(name: str, error: BaseException) -> CallbackError:
     """The error for a kernel that raised one."""
     return CallbackError(
         f"the numba kernel {name} raised {type(error).__name__}: {error}",
-        mend="the kernel's own line is in the traceback above; numba.njit(boundscheck=True) "
-        "finds indices that are out of bounds",
+        mend=f"call {name}.py_func on NumPy arrays: its traceback names the kernel's line",
     )
 
 

@@ -176,7 +176,8 @@ def _compile(
     types += [_numba_type(kernel, a, False, written=True) for a in outputs]
     what = f"the kernel {kernel.__name__} for {_listed(inputs)} -> {_listed(outputs)}"
     try:
-        called = typeof(kernel.function).get_call_type(cpu_target.typing_context, types, {})
+        function: Any = typeof(kernel.function)
+        called = function.get_call_type(cpu_target.typing_context, types, {})
     except NumbaError as error:
         raise ArgumentError(
             f"numba cannot compile {what}: {_shortened(error)}",

@@ -17,12 +17,21 @@ def listed(x: Any) -> tuple[Any, ...]:
 
 
 class StaticArguments:
-    """Which arguments are static, by place and by name: a parameter may be passed either way."""
+    """Which arguments are static, by place and by name: a parameter may be passed either way.
+
+    With another `kind` ("donated"), which arguments are something else.
+    """
 
     def __init__(
-        self, name: str, fun: Callable[..., Any], nums: Sequence[int], names: Sequence[str]
+        self,
+        name: str,
+        fun: Callable[..., Any],
+        nums: Sequence[int],
+        names: Sequence[str],
+        kind: str = "static",
     ) -> None:
         self.name = name
+        self._kind = kind
         self.nums = tuple(nums)
         self.names = tuple(names)
         if self.nums or self.names:
@@ -40,16 +49,16 @@ class StaticArguments:
         for i in self.nums:
             if not -count <= i < count and inspect.Parameter.VAR_POSITIONAL not in kinds:
                 raise ArgumentError(
-                    f"{self.name}: the static argument {i} is not there: the function takes "
+                    f"{self.name}: the {self._kind} argument {i} is not there: the function takes "
                     f"{count} positional arguments",
-                    mend="name places that the function has in static_argnums",
+                    mend=f"name places that the function has in {self._option}_argnums",
                 )
         for k in self.names:
             if k not in parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
                 raise ArgumentError(
-                    f"{self.name}: the static argument {k!r} is not there: the function takes "
-                    f"{', '.join(parameters)}",
-                    mend="name parameters that the function has in static_argnames",
+                    f"{self.name}: the {self._kind} argument {k!r} is not there: the function "
+                    f"takes {', '.join(parameters)}",
+                    mend=f"name parameters that the function has in {self._option}_argnames",
                 )
         by_place = [positional[i] for i in self.nums if -count <= i < count]
         by_name = [positional.index(k) for k in self.names if k in positional]
@@ -57,6 +66,10 @@ class StaticArguments:
             self.nums = tuple(i % count for i in self.nums)
         self.nums = tuple(dict.fromkeys((*self.nums, *by_name)))
         self.names = tuple(dict.fromkeys((*self.names, *by_place)))
+
+    @property
+    def _option(self) -> str:
+        return self._kind.removesuffix("d")  # donate_argnums, static_argnums
 
     def bind(
         self, fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

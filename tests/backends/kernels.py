@@ -143,6 +143,7 @@ class _Generator:
         self.offset: set[int] = set()  # operands that are addressed by offsets
         self.loaded: set[Value] = set()
         self.used: set[Value] = set()
+        self.guarded = False  # whether a guard is open, in which nothing is loaded
 
     def chance(self, p: float) -> bool:
         return self.random.random() < p
@@ -322,7 +323,7 @@ class _Generator:
             return out
         if dtype == INDEX and around and self.chance(0.5):
             out = self.build.index(self.random.choice(around))
-        elif dtype != BOOL and self.chance(0.1):
+        elif self.guarded or (dtype != BOOL and self.chance(0.1)):
             out = self.build.const(self.array(dtype, 1)[0], dtype)
         else:
             out = self.load(dtype, around, scope)
@@ -333,6 +334,20 @@ class _Generator:
     def expressions(self, around: tuple[int, ...], scope: list[Value]) -> None:
         for _ in range(self.random.randrange(3)):
             scope.append(self.expression(self.random.choice(self.types), around, scope))
+        if self.chance(0.2):
+            self.guard(around, scope)
+
+    def guard(self, around: tuple[int, ...], scope: list[Value]) -> None:
+        types = [self.random.choice(self.types) for _ in range(self.random.choice([1, 1, 2]))]
+        mask = self.value(BOOL, around, scope)
+        others = [self.value(t, around, scope) for t in types]
+        outer, inner = self.guarded, list(scope)
+        with self.build.guard(mask, *others) as guard:
+            self.guarded = True
+            self.expressions(around, inner)
+            guard.take(*[self.expression(t, around, inner) for t in types])
+        self.guarded = outer
+        scope += guard.results
 
     def expression(
         self, dtype: np.dtype[Any], around: tuple[int, ...], scope: list[Value]

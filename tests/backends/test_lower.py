@@ -57,7 +57,9 @@ def test_views_take_no_steps():
 
 
 def test_a_reshape_of_what_is_not_one_piece_is_copied(run_program):
-    f = lambda x: lax.reshape(x.T, (96,)) * 2
+    def f(x):
+        return lax.reshape(x.T, (96,)) * 2
+
     assert [step.note[:4] for step in lowered(f, X).steps] == ["copy", ""]
     agrees(run_program, f, X)
 

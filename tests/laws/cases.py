@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 import funcflow as ff
@@ -333,6 +334,11 @@ def _with_io_callback(x: Any) -> Any:
     return ff.io_callback(np.cbrt, ff.ShapeDtypeStruct(x.shape, x.dtype), x)
 
 
+@numba.njit
+def _reversed_sine(x: Any, out: Any) -> None:
+    out[:] = np.sin(x[::-1])
+
+
 def _watched(x: Any) -> Any:
     ff.debug.callback(lambda _: None, x)
     return lax.sin(x)
@@ -346,6 +352,7 @@ case("linear_call", lambda x, t: ff.jvp(_Sine(), (x,), (t,))[1], X, Y)
 case("custom_vjp_call", _product, X, Y, modes=("jit", "vmap", "rev"))
 case("pure_callback", _with_callback, X, order=0)
 case("io_callback", _with_io_callback, X, order=0)
+case("numba_kernel", ff.numba_kernel(_reversed_sine, out=lambda x: x), X, order=0)
 case("debug_callback", _watched, X)
 
 # Primitives without a case of their own, and why.

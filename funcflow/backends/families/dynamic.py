@@ -31,9 +31,8 @@ def lower_dynamic_update_slice(plan: Planner, eqn: JaxprEqn) -> None:
     """The operand is copied to the result, then the update over it."""
     x, update, *places = eqn.invars
     patch = plan.operand(update)
-    source = plan.operand(x)
     result = plan.result(eqn.outvars[0])
-    plan.copy(source, result, (eqn,))
+    plan.store(x, result, eqn)
     moved = _moved(plan, result, places, patch.shape)
     target = as_bits(_known(result, places, patch.shape))
     _copy(plan, eqn, as_bits(patch), target, _starts(moved, target), offset_in_source=False)

@@ -16,10 +16,10 @@ def lower_concatenate(plan: Planner, eqn: JaxprEqn) -> None:
     result = plan.result(eqn.outvars[0])
     start = 0
     for v in eqn.invars:
-        source = plan.operand(v)
-        if source.size:
-            plan.copy(source, _part(result, axis, start, source.shape[axis]), (eqn,))
-        start += source.shape[axis]
+        size = v.aval.shape[axis]
+        if v.aval.size:
+            plan.store(v, _part(result, axis, start, size), eqn)
+        start += size
 
 
 def _part(view: View, axis: int, start: int, size: int) -> View:

@@ -34,7 +34,8 @@ _COMBINE = {
 
 def lower_scatter(plan: Planner, eqn: JaxprEqn) -> None:
     """Copy the operand, then combine it with the updates."""
-    operand, indices, updates = map(plan.operand, eqn.invars)
+    indices, updates = map(plan.operand, eqn.invars[1:])
+    operand = eqn.invars[0].aval
     name = eqn.primitive.name
     windows = scatter_windows(
         name, operand.shape, indices.shape, updates.shape, eqn.params["dimension_numbers"]
@@ -44,7 +45,7 @@ def lower_scatter(plan: Planner, eqn: JaxprEqn) -> None:
         plan.host(eqn, f"{name} of complex numbers")
         return
     result = plan.result(eqn.outvars[0])
-    plan.copy(operand, result, (eqn,))
+    plan.store(eqn.invars[0], result, eqn)
     if not updates.size:
         return
     elements = as_bits if op is None else as_parts

@@ -1,15 +1,21 @@
 """The CPU backend: a jaxpr becomes a program, and a program one native call."""
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any
 
+from funcflow.backends.explain import Explanation, explain, program_text
 from funcflow.backends.families import LOWERINGS as FAMILIES
 from funcflow.backends.lower import lower_program
-from funcflow.backends.numba import control, convolution, dot, pooling, user_kernels
+from funcflow.backends.numba import control, convolution, dot, pooling, threads, user_kernels
 from funcflow.backends.numba.executable import Executable
-from funcflow.backends.passes.memory import plan_memory
-from funcflow.backends.pipeline import lower, prepare
+from funcflow.backends.numba.kernels import store
+from funcflow.backends.numba.listing import kernels_text, llvm_text, source_text
+from funcflow.backends.passes.fuse import Fusion
+from funcflow.backends.passes.memory import plan_memory, without_idle_copies
+from funcflow.backends.pipeline import PASSES, lower, prepare
 from funcflow.backends.planner import Lowering
+from funcflow.backends.program import Program
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 
@@ -25,11 +31,52 @@ class CpuBackend:
     def compile(self, jaxpr: ClosedJaxpr) -> Executable:
         return _compiled(jaxpr)
 
+    def texts(self, jaxpr: ClosedJaxpr) -> Mapping[str, Callable[[], str]]:
+        stages = prepare(jaxpr)
+        *_, prepared = stages.values()
+
+        def show(text: Callable[[Program], str]) -> Callable[[], str]:
+            return lambda: text(_program(jaxpr))
+
+        # the passes that have run before run again, on calls that are inlined now
+        passes = {f"{n} again" if n in PASSES else n: partial(str, j) for n, j in stages.items()}
+        return {
+            **passes,
+            "fusion": lambda: str(Fusion(prepared.jaxpr)),
+            "program": show(program_text),
+            "kernels": show(kernels_text),
+            "llvm": show(llvm_text),
+            "source": show(source_text),
+        }
+
+    def explain(self, jaxpr: ClosedJaxpr, title: str, buffers: Sequence[Any] | None) -> Explanation:
+        # compiled anew, since a program in the cache may have come from equal lines elsewhere
+        compiled, loaded = store().compiled, store().loaded
+        executable = _compiled(jaxpr)
+        compiled, loaded = store().compiled - compiled, store().loaded - loaded
+        count = len({s.work.text for s in executable.program.steps if hasattr(s.work, "text")})
+        kernels = f"{count} distinct; {compiled} compiled now, {loaded} loaded from disk"
+        facts = [
+            ("threads", threads.serial_reason() or str(threads.thread_count())),
+            ("native code", kernels if compiled or loaded else f"{count} distinct, all known"),
+            ("disk cache", store().disk.status.removeprefix("disk cache ")),
+        ]
+        timings = executable.timings(buffers) if buffers is not None else None
+        return explain(executable.program, title, executable.memory(), timings, facts)
+
+    def kernels_compiled(self) -> int:
+        return store().compiled
+
+
+def _program(jaxpr: ClosedJaxpr) -> Program:
+    *_, prepared = prepare(jaxpr).values()
+    return lower_program(prepared, LOWERINGS)
+
 
 def _compiled(jaxpr: ClosedJaxpr) -> Executable:
-    *_, prepared = prepare(jaxpr).values()
-    program = lower_program(prepared, LOWERINGS)
-    return Executable(program, plan_memory(program), _compiled_body)
+    program = _program(jaxpr)
+    arena = plan_memory(program)
+    return Executable(without_idle_copies(program, arena), arena, _compiled_body)
 
 
 # The bodies of loops and branches, which Python calls again and again.

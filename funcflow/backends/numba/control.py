@@ -55,6 +55,9 @@ def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive,
             bodies = [compile_body(closed) for closed in names(eqn)]
             if any(body.table is None for body in bodies):
                 plan.host(eqn, f"the body of {eqn.primitive.name} has host steps")
+            elif eqn.primitive is while_p and _checks(bodies):
+                # a failure must end the loop, whose condition may hold for ever behind it
+                plan.host(eqn, "a step in the body of while can fail")
             else:
                 lower(plan, eqn, *bodies)
 
@@ -220,7 +223,14 @@ def _call(
         [1 + len(head) + len(distances), *head, *distances, *words],
         eqn,
         resources=tuple(bodies),
+        checks=_checks(bodies),
     )
+
+
+def _checks(bodies: Sequence[Body]) -> tuple[Callable[[], None], ...]:
+    """The checks of all steps of some bodies, each once."""
+    steps = (step for body in bodies for step in body.program.steps)
+    return tuple(dict.fromkeys(check for step in steps for check in step.checks))
 
 
 def _routine(name: str) -> Routine:

@@ -1,19 +1,24 @@
 """A compiled program: arrays in, arrays out, one native call for each run of native steps."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
+from itertools import pairwise
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from funcflow.backends.explain import program_text
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.numba.kernels import store
 from funcflow.backends.numba.runner import LIBRARY, Record, StepTable
+from funcflow.backends.passes.donate import donate
 from funcflow.backends.passes.memory import Arena
 from funcflow.backends.pool import SMALLEST, Pool, default_limit
 from funcflow.backends.program import Buffer, HostCall, Program, Routine, Step, View
 from funcflow.core import rules
+from funcflow.core.backend import Donations, Memory
 from funcflow.core.interpret import bodies
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.trace import EVAL, under
@@ -22,6 +27,10 @@ from funcflow.core.trace import EVAL, under
 _Segment: TypeAlias = Callable[[tuple[Any, ...], tuple[Any, ...], Any, int], None]
 
 _IDLE_ARENAS = 8
+
+# `timings` makes so many runs, or as many as fit in so many seconds, but at least two.
+_RUNS = 12
+_LONGEST = 0.5
 
 
 @cache
@@ -53,22 +62,36 @@ class Executable:
         self._slots = self._numbered()
         self._constants = [value for _, value in program.constants]
         self._tables: list[StepTable] = []
-        self._segments = self._segmented()
+        self._segments = self._segmented(program.steps)
 
     @property
     def table(self) -> StepTable | None:
         """The steps as one table, if all are native."""
-        alone = len(self._segments) == len(self._tables) == 1
-        return self._tables[0] if alone else None
+        native = not any(isinstance(step.work, HostCall) for step in self.program.steps)
+        return self._tables[0] if native and self._tables else None
 
     def __call__(self, *buffers: Any) -> Sequence[Any]:
         outputs = tuple([allocate() for allocate in self._outputs])
+        self._run(buffers, outputs)
+        return outputs
+
+    def call_with(self, buffers: Sequence[Any], taken: Mapping[int, int]) -> Sequence[Any]:
+        """A call in which results take the memory of arguments, as `donations` allows it."""
+        outputs = tuple(
+            [
+                buffers[taken[i]] if i in taken else allocate()
+                for i, allocate in enumerate(self._outputs)
+            ]
+        )
+        self._run(tuple(buffers), outputs)
+        return outputs
+
+    def _run(self, buffers: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
         arena, address = self._take_arena()
         for run in self._segments:
             run(buffers, outputs, arena, address)
         if arena is not None and self.arena.size < SMALLEST:
             self._arenas.append((arena, address))
-        return outputs
 
     def _take_arena(self) -> tuple[Any, int]:
         """Memory for the temporaries. Small pieces stay with the program, others with the pool."""
@@ -82,7 +105,64 @@ class Executable:
 
     def as_text(self) -> str:
         """The steps, in words."""
-        return "\n".join(map(str, self.program.steps))
+        return program_text(self.program)
+
+    def memory(self) -> Memory:
+        """What a call needs, donations aside; Python's steps may need more while they run."""
+        program = self.program
+        return Memory(
+            sum(v.buffer.nbytes for v in program.arguments),
+            sum(v.buffer.nbytes for v in program.outputs),
+            sum(v.buffer.nbytes for v, _ in program.constants),
+            self.arena.size,
+        )
+
+    def donations(self, arguments: Sequence[int]) -> Donations:
+        """Which results may take the memory of these arguments."""
+        return donate(self.program, arguments)
+
+    def sole_view(self, buffer: np.ndarray) -> bool:
+        """Whether no other array uses the memory that an array is a view of."""
+        return pool().is_sole_view(buffer)
+
+    def timings(self, buffers: Sequence[Any]) -> list[list[float]]:
+        """The seconds of some runs: of each step, and last of a whole call.
+
+        A program with effects runs once.
+        """
+        steps = self.program.steps
+        effects = any(eqn.effects for step in steps for eqn in step.eqns)
+        apart = [self._native([], {}), *(self._segmented([step]) for step in steps)]
+        runs: list[list[float]] = []
+        begin = perf_counter()
+        while len(runs) < _RUNS and (len(runs) < 2 or perf_counter() - begin < _LONGEST):
+            runs.append(self._timed(tuple(buffers), apart, whole=not effects))
+            if effects:
+                return runs
+        return runs[1:]  # the first one fills caches
+
+    def _timed(
+        self, buffers: tuple[Any, ...], apart: Sequence[Sequence[_Segment]], whole: bool
+    ) -> list[float]:
+        """One run, step by step, less what an empty step takes; then one as users have it."""
+        outputs = tuple([allocate() for allocate in self._outputs])
+        arena, address = self._take_arena()
+        marks = [perf_counter()]
+        for segments in apart:
+            for run in segments:
+                run(buffers, outputs, arena, address)
+            marks.append(perf_counter())
+        nothing, *seconds = (b - a for a, b in pairwise(marks))
+        seconds = [
+            s if isinstance(step.work, HostCall) else max(s - nothing, 0.0)
+            for s, step in zip(seconds, self.program.steps, strict=True)
+        ]
+        if not whole:
+            return [*seconds, sum(seconds)]
+        del outputs, arena  # so that the call gets the same memory
+        begin = perf_counter()
+        self(*buffers)
+        return [*seconds, perf_counter() - begin]
 
     # --- preparing ------------------------------------------------------------------------------
 
@@ -97,23 +177,22 @@ class Executable:
         slots |= {v.buffer: (first + 1 + i, 0) for i, (v, _) in enumerate(program.constants)}
         return slots
 
-    def _segmented(self) -> list[_Segment]:
+    def _segmented(self, steps: Sequence[Step]) -> list[_Segment]:
         """Runs of native steps, and host steps between them."""
-        works = [s.work for s in self.program.steps if not isinstance(s.work, HostCall)]
+        works = [s.work for s in steps if not isinstance(s.work, HostCall)]
         addresses = iter(store().addresses(works))
         segments: list[_Segment] = []
         records: list[Record] = []
         checks: dict[Callable[[], None], None] = {}
-        for step in self.program.steps:
+        for step in steps:
             if isinstance(step.work, HostCall):
-                segments += self._native(records, checks)
+                segments += self._native(records, checks) if records else []
                 records, checks = [], {}
                 segments.append(self._host(step, step.work))
             else:
                 records.append(self._record(step, step.work, next(addresses)))
-                if step.check is not None:
-                    checks[step.check] = None
-        return segments + self._native(records, checks)
+                checks |= dict.fromkeys(step.checks)
+        return segments + (self._native(records, checks) if records else [])
 
     def _record(self, step: Step, work: Kernel | Routine, address: int) -> Record:
         buffers = tuple(self._reference(v) for v in (*step.reads, *step.writes))
@@ -128,8 +207,6 @@ class Executable:
     def _native(
         self, records: Sequence[Record], checks: Iterable[Callable[[], None]]
     ) -> list[_Segment]:
-        if not records:
-            return []
         program = self.program
         table = StepTable(len(program.arguments), len(program.outputs), self._constants, records)
         self._tables.append(table)

@@ -29,13 +29,19 @@ def source_text(program: Program) -> str:
 
     At the ends of lines stands the user's code that they compute.
     """
-    parts = ["\n".join(f"# {line}" for line in program_text(program).splitlines())]
+    imports: dict[str, None] = {}
+    parts: dict[str, None] = {}  # kernels share helpers
     for name, (kernel, step) in _kernels(program).items():
         try:
-            parts.append(kernel_source(kernel, name, _comments(step)).rstrip())
+            text = kernel_source(kernel, name, _comments(step)).rstrip()
         except CompileError as error:
-            parts.append(f"# {name}: {str(error).splitlines()[0]}")
-    return "\n\n\n".join(parts) + "\n"
+            text = f"# {name}: {str(error).splitlines()[0]}"
+        for part in text.split("\n\n\n"):
+            into = imports if part.startswith(("import ", "from ")) else parts
+            into |= dict.fromkeys(part.splitlines() if into is imports else [part])
+    heading = "\n".join(f"# {line}" for line in program_text(program).splitlines())
+    first = ["\n".join(sorted(imports))] if imports else []
+    return "\n\n\n".join([heading, *first, *parts]) + "\n"
 
 
 def _kernels(program: Program) -> dict[str, tuple[Kernel, Step]]:

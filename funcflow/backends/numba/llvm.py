@@ -16,15 +16,29 @@ Where code stands is explained in `llvm_values.py`, how memory is accessed in `l
 which instructions operations become in `llvm_ops.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from funcflow.backends.loop_ir import Kernel, Let, Load, Loop, Reduction, Statement, Store, Value
+from funcflow.backends.loop_ir import (
+    Guard,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Reduction,
+    Statement,
+    Store,
+    Value,
+    statements,
+)
 from funcflow.backends.numba import llvm_ops as ops
 from funcflow.backends.numba.llvm_memory import Memory
 from funcflow.backends.numba.llvm_values import Frame, lane_numbers
+
+# Tells the code generator which blocks to move out of the way, and to take registers from.
+_RARE = '!0 = !{!"branch_weights", i32 1, i32 2000}'
 
 
 def module_text(kernels: Mapping[str, Kernel]) -> str:
@@ -62,11 +76,71 @@ class _Function(Memory):
                 self.load(s)
             elif type(s) is Store:
                 self.store(s)
+            elif type(s) is Guard:
+                self.guard(s)
             elif type(s) is Loop:
                 if s.lanes > 1:
                     _VectorLoop(self, s).emit()
                 else:
                     self.scalar_loop(s)
+
+    # --- guards ---------------------------------------------------------------------------------
+
+    def guard(self, s: Guard) -> None:
+        if all(map(self.is_printed, s.results)):
+            return
+        self.free_values(s.body)
+        level = max(self.lowest, *[self.level.get(v, 0) for v in _dependencies(s)])
+        n, splats, lowest = next(self.numbers), self.splats, self.lowest
+        before, around = self.blocks[level], self.levels[level]
+        # what is spread over the lanes inside is unknown after the guard
+        self.splats, self.lowest = dict(splats), level
+        self.blocks[level], self.levels[level] = f"rare{n}", []
+        self.region(s.body)
+        wide = not self.wide.isdisjoint((s.mask, *s.values, *s.others))
+        values = [self.vector(v) if wide else self.names[v] for v in s.values]
+        last, rare = self.blocks[level], self.levels[level]
+        self.blocks[level], self.levels[level] = f"join{n}", around
+        self.splats, self.lowest = splats, lowest
+        others = [self.vector(v) if wide else self.names[v] for v in s.others]
+        types = [ops.register_type(v.dtype, self.lanes if wide else 1) for v in s.results]
+        condition = self.names[s.mask]
+        if s.mask in self.wide:
+            mask = f"<{self.lanes} x i1> {condition}"
+            condition = self.any_lane(mask, level)
+            chosen = [f"%chosen{n}.{k}" for k in range(len(values))]
+            for name, t, value, other in zip(chosen, types, values, others, strict=True):
+                rare.append(f"  {name} = select {mask}, {t} {value}, {t} {other}")
+            values = chosen
+        self.declares[_RARE] = None
+        around += [
+            f"  br i1 {condition}, label %rare{n}, label %join{n}, !prof !0",
+            f"rare{n}:",
+            *rare,
+            f"  br label %join{n}",
+            f"join{n}:",
+        ]
+        for result, t, value, other in zip(s.results, types, values, others, strict=True):
+            name = self.put(level, f"phi {t} [{other}, %{before}], [{value}, %{last}]")
+            self.define(result, name, level, wide)
+
+    def free_values(self, body: tuple[Statement, ...]) -> None:
+        """What has no arguments: it costs nothing, and later code shares parameters that it loads.
+
+        So it stands before a guard that has it.
+        """
+        for s in statements(body):
+            if isinstance(s, Let) and not s.args:
+                self.let(s)
+
+    def any_lane(self, mask: str, level: int) -> str:
+        """Whether a mask holds in any lane."""
+        vector = f"<{self.lanes} x i1>"
+        symbol = f"@llvm.vector.reduce.or.v{self.lanes}i1"
+        self.declares[f"declare i1 {symbol}({vector})"] = None
+        return self.put(level, f"call i1 {symbol}({mask})")
+
+    # --- loops ----------------------------------------------------------------------------------
 
     def bounds(self, axis: int) -> tuple[str, str]:
         """Where a loop over an axis begins and ends."""
@@ -81,14 +155,16 @@ class _Function(Memory):
             extent = self.put(2 * depth, f"select i1 {last}, i64 {tail}, i64 {extent}")
         return "0", extent
 
-    def enter(self, axis: int, index: str) -> None:
+    def enter(self, axis: int, index: str, before: str, body: str) -> None:
         self.levels += [[], []]
+        self.blocks += [before, body]
         self.frames.append(Frame(axis, index))
 
     def leave(self) -> tuple[list[str], list[str]]:
         """The code before the loop, and its body."""
         self.frames.pop()
         body, before = self.levels.pop(), self.levels.pop()
+        del self.blocks[-2:]
         return before, body
 
     def carried(self, r: Reduction) -> list[tuple[str, str]]:
@@ -104,15 +180,13 @@ class _Function(Memory):
         index, body_label, exit_label = f"%i{n}", f"body{n}", f"exit{n}"
         starts = [self.current(r.starts) for r in s.reductions]
         carried = [self.carried(r) for r in s.reductions]
-        outside = self.block
-        self.enter(s.axis, index)
-        self.block = body_label
+        self.enter(s.axis, index, f"before{n}", body_label)
         for r, items in zip(s.reductions, carried, strict=True):
             for value, (_, name) in zip(r.inside, items, strict=True):
                 self.define(value, name, level + 2, wide)
         self.region(s.body)
         nexts = [self.current(r.nexts) for r in s.reductions]
-        latch = self.block
+        outside, first, latch = self.blocks[level:]
         before, body = self.leave()
         out = self.levels[level]
         out += [
@@ -122,12 +196,12 @@ class _Function(Memory):
             *before,
             f"  br label %{body_label}",
             f"{body_label}:",
-            f"  {index} = phi i64 [{begin}, %before{n}], [{index}.next, %{latch}]",
+            f"  {index} = phi i64 [{begin}, %{first}], [{index}.next, %{latch}]",
         ]
         for r, items in enumerate(carried):
             for k, (t, name) in enumerate(items):
                 out.append(
-                    f"  {name} = phi {t} [{starts[r][k]}, %before{n}], [{nexts[r][k]}, %{latch}]"
+                    f"  {name} = phi {t} [{starts[r][k]}, %{first}], [{nexts[r][k]}, %{latch}]"
                 )
         out += [
             *body,
@@ -136,7 +210,7 @@ class _Function(Memory):
             f"  br i1 %more{n}, label %{body_label}, label %{exit_label}",
             f"{exit_label}:",
         ]
-        self.block = exit_label
+        self.blocks[level] = exit_label
         for r, reduction in enumerate(s.reductions):
             for k, value in enumerate(reduction.results):
                 t = carried[r][k][0]
@@ -156,11 +230,10 @@ class _VectorLoop:
     def emit(self) -> None:
         f, s, n = self.f, self.loop, self.n
         begin, end = f.bounds(s.axis)
-        outside = f.block
         values = [v for r in s.reductions for v in r.starts]
         scalar_starts = [f.names[v] for v in values]
         f.lanes, f.vector_level, f.splats, f.strides = s.lanes, self.level + 2, {}, {}
-        f.enter(s.axis, f"%i{n}")
+        f.enter(s.axis, f"%i{n}", f"before{n}", f"main{n}")
         types = [ops.register_type(v.dtype, s.lanes) for v in values]
         starts = [f.vector(v) for v in values]
         carried = [f.fresh() for _ in values]
@@ -169,6 +242,7 @@ class _VectorLoop:
         f.frames[-1].index = f"%cut{n}"
         f.mask = f"%mask{n}"
         lasts, last_block, tail = self.copy(f"tail{n}", whole)
+        outside, first, _ = f.blocks[self.level :]
         before, _ = f.leave()
         f.lanes, f.vector_level, f.mask = 1, 0, ""
         out = f.levels[self.level]
@@ -183,14 +257,14 @@ class _VectorLoop:
             f"  %any{n} = icmp slt i64 {begin}, %cut{n}",
             f"  br i1 %any{n}, label %main{n}, label %rest{n}",
             f"main{n}:",
-            f"  %i{n} = phi i64 [{begin}, %before{n}], [%i{n}.next, %{latch}]",
-            *self.phis(carried, types, starts, f"before{n}", nexts, latch),
+            f"  %i{n} = phi i64 [{begin}, %{first}], [%i{n}.next, %{latch}]",
+            *self.phis(carried, types, starts, first, nexts, latch),
             *main,
             f"  %i{n}.next = add nsw i64 %i{n}, {s.lanes}",
             f"  %more{n} = icmp slt i64 %i{n}.next, %cut{n}",
             f"  br i1 %more{n}, label %main{n}, label %rest{n}",
             f"rest{n}:",
-            *self.phis(whole, types, starts, f"before{n}", nexts, latch),
+            *self.phis(whole, types, starts, first, nexts, latch),
             f"  %left{n} = sub nsw i64 {end}, %cut{n}",
             f"  %uneven{n} = icmp sgt i64 %left{n}, 0",
             f"  br i1 %uneven{n}, label %tail{n}, label %merge{n}",
@@ -206,7 +280,7 @@ class _VectorLoop:
         out += self.phis(sums, types, whole, f"rest{n}", kept, last_block)
         merged = self.merge(sums)
         out += [f"  br label %exit{n}", f"exit{n}:"]
-        f.block = f"exit{n}"
+        f.blocks[self.level] = f"exit{n}"
         results = [v for r in s.reductions for v in r.results]
         names = [f.fresh() for _ in results]
         scalars = [ops.register_type(v.dtype) for v in results]
@@ -217,15 +291,14 @@ class _VectorLoop:
     def copy(self, block: str, carried: list[str]) -> tuple[list[str], str, list[str]]:
         """The body: the next values of what is carried, the block it ends in, and its code."""
         f, s = self.f, self.loop
-        f.block = block
-        f.levels[-1] = []
+        f.blocks[-1], f.levels[-1] = block, []
         f.frames[-1].pointers.clear()
         inside = [v for r in s.reductions for v in r.inside]
         for value, name in zip(inside, carried, strict=True):
             f.define(value, name, self.level + 2, True)
         f.region(s.body)
         nexts = [name for r in s.reductions for name in f.current(r.nexts)]
-        return nexts, f.block, f.levels[-1]
+        return nexts, f.blocks[-1], f.levels[-1]
 
     def phis(
         self,
@@ -287,3 +360,13 @@ class _VectorLoop:
         places = ", ".join([f"i32 {first + k}" for k in range(lanes)])
         which = f"<{lanes} x i32> <{places}>"
         return self.f.put(self.level, f"shufflevector {t} {name}, {t} poison, {which}")
+
+
+def _dependencies(s: Guard) -> Iterator[Value]:
+    """The values that a guard uses, and those of its body."""
+    yield from (s.mask, *s.values, *s.others)
+    for inner in s.body:
+        if isinstance(inner, Guard):
+            yield from _dependencies(inner)
+        elif isinstance(inner, Let):
+            yield from inner.args

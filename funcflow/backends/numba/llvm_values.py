@@ -6,6 +6,9 @@ highest level of its arguments, so what does not change in a loop stands before 
 
 In a vector loop, values that differ from lane to lane are vectors (`wide`). All others stay
 scalars, and are spread over the lanes once, where a vector is wanted.
+
+Guards divide the code of a level into basic blocks. A guard stands at the highest level of what it
+depends on, with all of its body: rare work is not hoisted out of it.
 """
 
 from dataclasses import dataclass, field
@@ -43,7 +46,8 @@ class Values:
         self.numbers = count()
         self.levels: list[list[str]] = [[]]
         self.frames: list[Frame] = []
-        self.block = "entry"  # where the code of the innermost level is
+        self.blocks = ["entry"]  # the basic block that the code of each level has come to
+        self.lowest = 0  # what is computed moves no lower: the level of the guard around
         self.entry: dict[Any, str] = {}  # parameters and pointers that were loaded
         self.places: list[str] = []  # local memory, which only the entry block can have for free
         self.names: dict[Value, str] = {}
@@ -91,7 +95,7 @@ class Values:
             return self.define(out, self.scalar(s.params["number"], out.dtype), 0, False)
         if op == "index":
             return self.index(out, s.params["axis"])
-        args, level = s.args, 0
+        args, level = s.args, self.lowest
         for arg in args:
             if self.level[arg] > level:
                 level = self.level[arg]

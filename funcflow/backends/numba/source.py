@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from funcflow.backends.loop_ir import (
     ANY,
     FIXED,
+    Guard,
     Kernel,
     Let,
     Load,
@@ -175,6 +176,10 @@ def _uses(body: tuple[Statement, ...]) -> _Uses:
                 use(region, s.offset, s.mask)
             elif isinstance(s, Store):
                 use(region, s.value, s.offset, s.mask)
+            elif isinstance(s, Guard):
+                walk(s.body)
+                use(region, s.mask, *s.others)
+                use(s.body, *s.values)
             else:
                 walk(s.body)
                 for r in s.reductions:
@@ -220,6 +225,8 @@ class _Printer:
                 self._load(s, body, indent)
             elif isinstance(s, Store):
                 self._store(s, indent)
+            elif isinstance(s, Guard):
+                self._guard(s, indent)
             else:
                 self._loop(s, indent)
 
@@ -306,6 +313,24 @@ class _Printer:
             indent += "    "
         self._line(f"{indent}{element.text} = {value.text}", said)
 
+    # --- guards
+
+    def _guard(self, s: Guard, indent: str) -> None:
+        mask, others = self._use(s.mask), [self._use(v) for v in s.others]
+        said = self._take_comments()
+        self._flush(indent)
+        names = [self._name("t") for _ in s.results]
+        self._line(f"{indent}if {mask.text}:", said)
+        self.body(s.body, indent + "    ")
+        values = [self._use(v) for v in s.values]
+        said = self._take_comments()
+        self._flush(indent + "    ")
+        self._line(_assignment(indent + "    ", names, values), said)
+        self._line(f"{indent}else:")
+        self._line(_assignment(indent + "    ", names, others))
+        for result, name in zip(s.results, names, strict=True):
+            self._known[result] = Expression(name)
+
     # --- loops
 
     def _loop(self, s: Loop, indent: str) -> None:
@@ -367,6 +392,12 @@ class _Printer:
         else:
             for target, text, said in changes:
                 self._line(f"{indent}{target} = {text}", said)
+
+
+def _assignment(indent: str, names: list[str], values: list[Expression]) -> str:
+    if not names:
+        return f"{indent}pass"
+    return f"{indent}{', '.join(names)} = {', '.join(value.text for value in values)}"
 
 
 def _bases(r: Reduction) -> list[str]:

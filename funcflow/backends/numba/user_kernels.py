@@ -4,9 +4,9 @@ For each kernel, types and number of lane axes Numba compiles a loop over the la
 buffers and parameters as steps do. Extents are parameters, so a new shape compiles nothing. What
 LLVM sees of it is one routine that calls an address.
 
-Exceptions cannot leave native code. The loop catches them and calls back into Python, which runs the
-kernel again, now through Numba's dispatcher, to have the exception as an object; it is raised by the
-step's `check`, as soon as the native call is over.
+Exceptions cannot leave native code. The loop catches them and calls back into Python, which runs
+the kernel again, now through Numba's dispatcher, to have the exception as an object; one of the
+step's `checks` raises it as soon as the native call is over.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from funcflow.backends.planner import Planner
-from funcflow.backends.program import Routine, Step, View, dense_strides
+from funcflow.backends.program import Routine, View, dense_strides
 from funcflow.core.jaxpr import JaxprEqn
 from funcflow.lax.user_kernel import UserKernel, kernel_failure, user_kernel_p
 
@@ -42,25 +42,18 @@ define void @step_at_address(ptr %buffers, ptr %params) {
 
 def _lower(plan: Planner, eqn: JaxprEqn) -> None:
     kernel, lanes = eqn.params["kernel"], eqn.params["lanes"]
+    avals = [v.aval for v in (*eqn.invars, *eqn.outvars)]
+    types = tuple((a.dtype, a.ndim - len(lanes)) for a in avals)
+    loop = lane_loop(kernel, types, len(eqn.invars), len(lanes))
+    if loop is None:
+        plan.host(eqn, f"the numba kernel {kernel.__name__} calls Python (numba.objmode)")
+        return
     reads = tuple(plan.dense(plan.operand(v)) for v in eqn.invars)
     writes = tuple(plan.result(v) for v in eqn.outvars)
-    views = (*reads, *writes)
-    types = tuple((v.dtype, len(v.shape) - len(lanes)) for v in views)
-    loop = lane_loop(kernel, types, len(reads), len(lanes))
-    params = [*lanes, *(word for v in views for word in _operand_words(v, len(lanes)))]
+    params = [*lanes, *(word for v in (*reads, *writes) for word in _operand_words(v, len(lanes)))]
     routine = Routine("step_at_address", _TEXT, (loop.address,))
-    plan.steps.append(
-        Step(
-            routine,
-            reads,
-            writes,
-            (*routine.addresses, *params),
-            eqns=(eqn,),
-            note=f"numba kernel {kernel.__name__}",
-            resources=(loop,),
-            check=raise_failure,
-        )
-    )
+    note = f"numba kernel {kernel.__name__}"
+    plan.call(routine, reads, writes, params, eqn, note, (loop,), (raise_failure,))
 
 
 def _operand_words(view: View, lane_axes: int) -> list[int]:
@@ -120,14 +113,23 @@ Types: TypeAlias = tuple[tuple[np.dtype[Any], int], ...]
 
 
 @lru_cache(maxsize=256)
-def lane_loop(kernel: UserKernel, types: Types, inputs: int, lane_axes: int) -> LaneLoop:
-    """The native step for operands of some types, the first `inputs` of which are read."""
-    from numba import carray, cfunc, njit
+def lane_loop(kernel: UserKernel, types: Types, inputs: int, lane_axes: int) -> LaneLoop | None:
+    """The native step for operands of some types, the first `inputs` of which are read.
 
+    None for a kernel that calls Python: what is raised there gets past Numba's `except`.
+
+    The `try` is a function of its own, since Numba takes long to compile one with much in it.
+    """
+    import numba as imported
+
+    numba: Any = imported  # whose types leave out half of what it exports
+
+    if _calls_python(kernel):
+        return None
     pointer, read_only = _intrinsics()
     failed = _CALLBACK(_recorder(kernel, types, inputs, lane_axes))
     names = {
-        "carray": carray,
+        "carray": numba.carray,
         "pointer": pointer,
         "read_only": read_only,
         "function": kernel.function,
@@ -136,10 +138,10 @@ def lane_loop(kernel: UserKernel, types: Types, inputs: int, lane_axes: int) -> 
     }
     text = source(types, inputs, lane_axes, kernel.read_only)
     exec(compile(text, f"<lanes of {kernel.__name__}>", "exec"), names)
-    lanes = njit("void(int64, int64)", no_cpython_wrapper=True)(names["lanes"])
+    lanes = numba.njit("void(int64, int64)")(names["lanes"])
 
-    @cfunc("void(int64, int64)")
-    def step(buffers_at, params_at):
+    @numba.cfunc("void(int64, int64)")
+    def step(buffers_at: int, params_at: int) -> None:
         try:
             lanes(buffers_at, params_at)
         except Exception:
@@ -149,7 +151,7 @@ def lane_loop(kernel: UserKernel, types: Types, inputs: int, lane_axes: int) -> 
 
 
 def source(types: Types, inputs: int, lane_axes: int, read_only: bool) -> str:
-    """Python source of a step for Numba. Addresses are integers in it, so that they can be added.
+    """Python source of the loop for Numba. Addresses are integers in it, so that they can be added.
 
     Of a kernel with one input and one output, both vectors, mapped once:
 
@@ -194,6 +196,12 @@ def _as_input(argument: str, ndim: int, read_only: bool) -> str:
     if not ndim:
         return f"{argument}[()]"
     return f"read_only({argument})" if read_only else argument
+
+
+def _calls_python(kernel: UserKernel) -> bool:
+    """Whether a kernel's code, or that of a function it calls, has parts in object mode."""
+    function: Any = kernel.function
+    return any("@PyObject_Call" in text for text in function.inspect_llvm().values())
 
 
 @cache
@@ -262,5 +270,5 @@ def _array(
     if prod(shape) == 0:
         return np.empty(shape, dtype)
     last = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    memory = (ctypes.c_char * (last + dtype.itemsize)).from_address(address)
+    memory: Any = (ctypes.c_char * (last + dtype.itemsize)).from_address(address)
     return np.ndarray(tuple(shape), dtype, memory, strides=tuple(strides))

@@ -336,6 +336,11 @@ class Fusion:
         if theirs is None:
             return "it is used along two different axes at once"
         ours = group.places[eqn.outvars[0]]
+        for k, a in enumerate(ours):
+            if a is not None and theirs[k] is None:  # its value of a row is used with the row
+                size, taken = group.extents[a], set(theirs)
+                free = (b for b in other.reduced - taken if other.extents[b] == size)
+                theirs[k] = next(free, None)
         renamed = {b: a for a, b in zip(ours, theirs, strict=True) if b is not None}
         if None in renamed.values() or len(set(renamed.values())) < len(renamed):
             return "the axes of the loops differ"

@@ -6,7 +6,7 @@ for the last time, if it reads each element before it writes there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from funcflow.backends.loop_ir import Kernel, Load, Loop, Statement, Store, statements
 from funcflow.backends.program import Buffer, Program, Step
@@ -43,6 +43,33 @@ def plan_memory(program: Program) -> Arena:
         for buffer in dying:
             free.give(offsets[buffer], buffer.nbytes)
     return Arena(offsets, free.end)
+
+
+def without_idle_copies(program: Program, arena: Arena) -> Program:
+    """The program without copies whose source and target have become the same place."""
+
+    def is_idle(step: Step) -> bool:
+        if not _is_copy(step):
+            return False
+        (source,), (target,) = step.reads, step.writes
+        buffers = (source.buffer, target.buffer)
+        return all(b in arena.offsets for b in buffers) and (
+            (arena.offsets[buffers[0]], source.offset) == (arena.offsets[buffers[1]], target.offset)
+            and _strides(step, 0) == _strides(step, 1)
+        )
+
+    return replace(program, steps=[s for s in program.steps if not is_idle(s)])
+
+
+def _is_copy(step: Step) -> bool:
+    """Whether a kernel only loads its one operand and stores it."""
+    if not isinstance(step.work, Kernel) or len(step.reads) != 1 or len(step.writes) != 1:
+        return False
+    inner = [s for s in statements(step.work.body) if not isinstance(s, Loop)]
+    if len(inner) != 2:
+        return False
+    load, store = inner
+    return isinstance(load, Load) and isinstance(store, Store) and store.value is load.out
 
 
 def _temporaries(step: Step) -> list[Buffer]:

@@ -29,8 +29,8 @@ class _Padded(NamedTuple):
 def joined_padding(rewriter: Rewriter, eqn: JaxprEqn) -> Rewritten:
     """`pad(x) + pad(y)`, with x and y neighbours along one axis, as a padded concatenation.
 
-    Where x and y lie at the same place, it is the padded sum. Each element is added to 0.0, which changes -0.0 only: so 0.0 is added before, where that has
-    not been done.
+    Each element is added to 0.0, which changes -0.0 only: so 0.0 is added before, where that has
+    not been done. Where x and y lie at the same place, the result is their padded sum.
     """
     (x, y), aval = map(rewriter.maker, eqn.invars, (pad_p, pad_p)), eqn.outvars[0].aval
     if x is None or y is None or x.outvars[0].aval.shape != y.outvars[0].aval.shape:

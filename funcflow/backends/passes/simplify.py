@@ -13,11 +13,13 @@ Rules that look as harmless and are not:
 - The sum along an axis of extent 1 as a reshape: sums start from 0.0, so none of them is -0.0.
 - Transposed operands in the dimension numbers of `dot_general`, or operands exchanged to transpose
   its result: the sums may be taken in another order. Lowerings read transposed views anyway.
-- Conversions to a narrower dtype and back, and float32 to int64 and back: they round.
+
+Some that would be exact are missing since traces of real programs do not contain what they need:
+`-(-x)`, a conversion to a wider dtype and back.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,7 +30,7 @@ from funcflow.core import dtypes
 from funcflow.core.aval import ShapedArray
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
-from funcflow.lax.arithmetic import add_p, div_p, max_p, min_p, mul_p, neg_p, sub_p
+from funcflow.lax.arithmetic import add_p, div_p, max_p, min_p, mul_p, sub_p
 from funcflow.lax.bitwise import and_p, not_p, or_p
 from funcflow.lax.casting import convert_element_type_p, copy_p, stop_gradient_p
 from funcflow.lax.comparison import select_n_p
@@ -148,27 +150,6 @@ def _same(rewriter: Rewriter, eqn: JaxprEqn) -> Rewritten:
     return eqn.invars[0]
 
 
-def _convert(rewriter: Rewriter, eqn: JaxprEqn) -> Rewritten:
-    """To a dtype that holds every value, and back."""
-    inner = rewriter.maker(eqn.invars[0], convert_element_type_p)
-    if inner is None:
-        return None
-    (x,) = inner.invars
-    return x if _holds(inner.params["new_dtype"], x.aval.dtype) else None
-
-
-def _holds(wide: np.dtype[Any], narrow: np.dtype[Any]) -> bool:
-    if narrow == np.bool_:
-        return True
-    wider = wide.itemsize > narrow.itemsize
-    return wider and dtypes.kind(wide) == dtypes.kind(narrow)
-
-
-def _negation(rewriter: Rewriter, eqn: JaxprEqn) -> Rewritten:
-    inner = rewriter.maker(eqn.invars[0], neg_p)
-    return None if inner is None else inner.invars[0]
-
-
 def _extremum(neutral: float) -> Rule:
     """`max(x, -inf)` and `min(x, inf)`: x, also for NaN."""
 
@@ -264,10 +245,8 @@ _RULES: Mapping[Primitive, Rule] = {
     reshape_p: _reshape,
     transpose_p: _transpose,
     **dict.fromkeys((reduce_sum_p, reduce_prod_p, reduce_max_p, reduce_min_p), _reduction),
-    convert_element_type_p: _convert,
     copy_p: _same,
     stop_gradient_p: _same,
-    neg_p: _negation,
     max_p: _extremum(-np.inf),
     min_p: _extremum(np.inf),
     add_p: _sum,

@@ -1,8 +1,8 @@
 """erf, erfc.
 
 Near 0 erf is x times a polynomial in x^2. Further on erfc(x) is e^(-x^2) times the scaled function
-erfcx, which is a polynomial in 1 / (x + c). For erf in single precision a polynomial for log2(erfc)
-is precise enough.
+erfcx, which is a polynomial in 1 / (x + c). For erf, of which it is less than a fifth, a polynomial
+for log2(erfc) is precise enough.
 """
 
 from funcflow.backends.loop_ir import Builder, Value
@@ -26,9 +26,18 @@ _ERF_DOUBLE = (
     0.005223977624775237, -0.02686617064507234, 0.11283791670954854, -0.3761263890318375,
     0.12837916709551257,
 )  # fmt: skip
-# log2(erfc(x)) on [1, 3.95]. What it adds to the relative error of erf: 2^-29.8.
+# log2(erfc(x)) on [1, 3.95], and log2(erfc(1 + t)) for 1 + t on [1, 5.95]. What they add to the
+# relative error of erf: 2^-29.8 and 2^-59.5.
 _LOG2_ERFC_SINGLE = (
     0.00026888473, -0.004252539, 0.031505544, -0.14875136, -0.92064863, -1.6260458, -0.00049274083,
+)  # fmt: skip
+_LOG2_ERFC_DOUBLE = (
+    1.5143574394415938e-12, -4.193665637172346e-11, 5.352057205464664e-10,
+    -4.157358556225382e-09, 2.1622356646634472e-08, -7.5409057468063e-08,
+    1.4147329451795723e-07, 2.0490509877451462e-07, -2.970126119888562e-06,
+    1.3861345187809383e-05, -3.918139283390369e-05, 3.791050611194668e-05,
+    0.000342384125526496, -0.0028535102639476798, 0.014475750114670522, -0.05995999003935822,
+    -1.2163466576861373, -3.8072253458536043, -2.6684166967815997,
 )  # fmt: skip
 # P of erfcx(x) = t P(t - middle), where t = 1 / (x + c), on [1/2, 10.1] and [1/2, 27.4].
 # Relative error: 2^-28.6 and 2^-60.6.
@@ -53,8 +62,7 @@ def erf(build: Builder, x: Value) -> Value:
     """The error function within 1.5 ulp."""
     f = Floats(build, x)
     size = f("abs", x)
-    beyond = _erf_beyond_1_single if f.single else _erf_beyond_1_double
-    far = f("copysign", beyond(f, size), x)
+    far = f("copysign", _erf_beyond_1(f, size), x)
     return f.choose(f("le", size, 1.0), _erf_near_0(f, x), far)
 
 
@@ -72,15 +80,15 @@ def _erf_near_0(f: Floats, x: Value) -> Value:
     return f("fma", x, f.horner(f("mul", x, x), f.pick(_ERF_SINGLE, _ERF_DOUBLE)), x)
 
 
-def _erf_beyond_1_single(f: Floats, x: Value) -> Value:
-    log = f.horner(f.at_most(x, 3.95), _LOG2_ERFC_SINGLE)
+def _erf_beyond_1(f: Floats, x: Value) -> Value:
+    x = f.at_most(x, f.pick(3.95, 5.95))
+    if f.single:
+        log = f.horner(x, _LOG2_ERFC_SINGLE)
+    else:
+        log = f.horner(f("sub", x, 1.0), _LOG2_ERFC_DOUBLE)
     whole, n = rounded(f, log, 1.0, f.bias)
     power = f.from_bits(f("shift_left", n, f.digits))
     return f("fma", f("neg", power), exp2_near_0(f, f("sub", log, whole)), 1.0)
-
-
-def _erf_beyond_1_double(f: Floats, x: Value) -> Value:
-    return f("sub", 1.0, _erfc_beyond_half(f, f.at_most(x, 6.0)))
 
 
 def _erfc_beyond_half(f: Floats, x: Value) -> Value:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from funcflow.backends.loop_ir import Guard, Let, Statement, Value
+from funcflow.core import dtypes
 
 Elements: TypeAlias = np.ndarray[Any, Any]
 
@@ -54,7 +55,11 @@ def exact_fma(a: Elements, b: Elements, c: Elements) -> Elements:
             return _fma_double(a, b, c)
         # the product is exact in double precision; the sum keeps what the last rounding must know
         total, error = _two_sum(a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64))
-        return _rounded_to_odd(total, error).astype(a.dtype)
+        total = _rounded_to_odd(total, error)
+        if a.dtype == dtypes.bfloat16:  # is reached through float32
+            single = total.astype(np.float32)
+            total = _rounded_to_odd(single, total - single)
+        return total.astype(a.dtype)
 
 
 def _two_sum(a: Elements, b: Elements) -> tuple[Elements, Elements]:
@@ -81,11 +86,11 @@ def _halves(x: Elements) -> tuple[Elements, Elements]:
 def _rounded_to_odd(total: Elements, error: Elements) -> Elements:
     """`total + error`; where that is inexact, the neighbour whose last bit is 1.
 
-    A further rounding to at most 51 bits is then the rounding of the exact sum.
+    A further rounding to two bits less, or fewer, is then the rounding of the exact sum.
     """
-    is_even = (total.view(np.int64) & 1) == 0
+    is_even = (total.view(f"i{total.itemsize}") & 1) == 0
     inexact = (error != 0) & np.isfinite(error)
-    away = np.nextafter(total, np.where(error > 0, np.inf, -np.inf))
+    away = np.nextafter(total, np.where(error > 0, np.inf, -np.inf).astype(total.dtype))
     return np.where(inexact & is_even, away, total)
 
 
@@ -100,6 +105,8 @@ def _fma_double(a: Elements, b: Elements, c: Elements) -> Elements:
     finite = np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
     exact = finite & (a * b == 0) & ((a == 0) | (b == 0))
     out = np.where(exact | ~finite, a * b + c, out)
+    # a finite product may be too large for the format
+    out = np.where(np.isfinite(a) & np.isfinite(b) & ~np.isfinite(c), c, out)
     sizes = np.array([abs(a), abs(b), abs(product), np.where(c == 0, 1, abs(c))])
     extreme = ~((sizes > 2.0**-300) & (sizes < 2.0**300)).all(axis=0) & finite & ~exact
     if extreme.any():

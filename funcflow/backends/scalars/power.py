@@ -10,7 +10,6 @@ from funcflow.backends.scalars.forms import (
     fast_two_sum,
     pair_product,
     two_product,
-    two_sum,
 )
 from funcflow.backends.scalars.logarithm import split
 from funcflow.backends.scalars.registry import expansion
@@ -41,8 +40,27 @@ def pow(build: Builder, x: Value, y: Value) -> Value:
     f = Floats(build, x)
     if y.dtype != x.dtype:
         y = build.let("convert", y, dtype=x.dtype)
+    log = _log2(f, f("abs", x))
+    product, error = _exponent(f, log, y)
+    usual = f("and", f("gt", x, 0.0), f("lt", x, math.inf))
+    usual = f("and", usual, f("lt", f("abs", product), float(f.bias - 2)))
+    whole, n = rounded(f, product, 1.0, f.bias)
+    power = exp2_near_0(f, f("add", f("sub", product, whole), error))
+    out = f("mul", power, f.from_bits(f("shift_left", n, f.digits)))
+    (out,) = f.rarely(f("not", usual), lambda f: (_unusual(f, log, x, y),), out)
+    return out
+
+
+def _exponent(f: Floats, log: Pair, y: Value) -> Pair:
+    """The product of a logarithm and y, as a number and what it lacks."""
+    product, error = two_product(f, y, log[0])
+    return product, f("fma", y, log[1], error)
+
+
+def _unusual(f: Floats, log: Pair, x: Value, y: Value) -> Value:
+    """Powers of what is not positive and finite, and those that are very large or small."""
     size = f("abs", x)
-    out = _power(f, size, y)
+    out = _power(f, log, y)
     # 0 and infinity have no logarithm: their powers are one or the other
     at_zero, at_infinity = f("eq", size, 0.0), f("eq", size, math.inf)
     is_negative = f("lt", y, 0.0)
@@ -61,15 +79,12 @@ def pow(build: Builder, x: Value, y: Value) -> Value:
     return f.choose(f("or", f("eq", y, 0.0), f("eq", x, 1.0)), 1.0, out)
 
 
-def _power(f: Floats, x: Value, y: Value) -> Value:
-    """x^y for positive finite x."""
+def _power(f: Floats, log: Pair, y: Value) -> Value:
+    """x^y for positive finite x, from the logarithm of x."""
     # |log2(x)| >= 2^-digits where it is not 0, so for larger y the result is 0, 1 or infinite
     bound = 2.0 ** (f.digits + f.pick(10, 13))
     y = f("fast_max", f("fast_min", y, bound), -bound)
-    high, low = _log2(f, x)
-    product, error = two_product(f, y, high)
-    error = f("fma", y, low, error)
-    product, error = fast_two_sum(f, product, error)
+    product, error = _exponent(f, log, y)
     edge = f.pick(152.0, 1077.0)
     clamped = f("fast_max", f("fast_min", product, edge), -edge)
     whole, n = rounded(f, clamped, 1.0, 2 * f.bias)
@@ -83,7 +98,7 @@ def _log2(f: Floats, x: Value) -> Pair:
     exponent, m = split(f, x)
     # s = (m - 1) / (m + 1)
     above = f("sub", m, 1.0)
-    below, below_low = two_sum(f, m, 1.0)
+    below, below_low = fast_two_sum(f, 1.0, m)  # m < 2, so its exponent is not above that of 1
     inverse = f("div", 1.0, below)
     s = f("mul", above, inverse)
     error = f("fma", f("neg", s), below_low, f("fma", f("neg", s), below, above))
@@ -99,7 +114,7 @@ def _log2(f: Floats, x: Value) -> Pair:
     factor = outer, f("add", outer_low, f("add", term[1], a_low))
     log, log_low = pair_product(f, s_pair, factor)
     high, high_low = fast_two_sum(f, f.to_float(exponent), log)
-    return fast_two_sum(f, high, f("add", high_low, log_low))
+    return high, f("add", high_low, log_low)
 
 
 @expansion("cbrt", "f")

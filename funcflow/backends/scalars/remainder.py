@@ -1,6 +1,9 @@
 """The exact remainder of floats, `fmod`, without loops.
 
-Floats are integers times powers of two: |x| = a 2^i and |y| = b 2^j. Where |x| >= |y|, also i >= j
+Usually the quotient is below 2^24 (float64: 2^53). Then it is exact when rounded and cut off, or
+one too large, and a fused multiply-add gives the remainder, which is a float.
+
+In general floats are integers times powers of two: |x| = a 2^i and |y| = b 2^j. Where |x| >= |y|, also i >= j
 (subnormal numbers take the exponent of the smallest normal one), and |x| mod |y| is
 ((a 2^(i-j)) mod b) 2^j. The power of two is found modulo b by squaring: the upper five bits of
 i - j name a power that fits into a word, and each further bit squares it, and doubles it if set.
@@ -10,6 +13,7 @@ Long division would take i - j steps, up to 2045.
 import numpy as np
 
 from funcflow.backends.loop_ir import Builder, Value
+from funcflow.backends.scalars.forms import Floats
 from funcflow.backends.scalars.registry import expansion
 
 F64 = np.dtype(np.float64)
@@ -33,7 +37,21 @@ class _Parts:
 
 @expansion("rem", "f")
 def rem(build: Builder, x: Value, y: Value) -> Value:
-    """`x` less the multiple of `y` next towards 0, exactly; it has the sign of `x`.
+    """`x` less the multiple of `y` next towards 0, exactly; it has the sign of `x`."""
+    f = Floats(build, x)
+    size_x, size_y = f("abs", x), f("abs", y)
+    quotient = f("div", size_x, size_y)
+    rest = f("fma", f("neg", f("trunc", quotient)), size_y, size_x)
+    rest = f("copysign", f.choose(f("lt", rest, 0.0), f("add", rest, size_y), rest), x)
+    rest = f.choose(f("lt", size_x, size_y), x, rest)  # y may be infinite
+    is_far = f("not", f("lt", quotient, 2.0 ** (f.digits + 1)))
+    work = _far_single if f.single else _far_double
+    (out,) = f.rarely(is_far, lambda f: (work(f.build, x, y),), rest)
+    return out
+
+
+def _far_single(build: Builder, x: Value, y: Value) -> Value:
+    """The remainder of any float32.
 
     All products are integers below 2^49, so they are exact in double precision.
     """
@@ -62,9 +80,8 @@ def _modulo(build: Builder, x: Value, modulus: Value) -> Value:
     return build.let("sub", x, build.let("mul", quotient, modulus))
 
 
-@expansion("rem", "float64")
-def rem_float64(build: Builder, x: Value, y: Value) -> Value:
-    """`x` less the multiple of `y` next towards 0, exactly; it has the sign of `x`."""
+def _far_double(build: Builder, x: Value, y: Value) -> Value:
+    """The remainder of any float64."""
     a, b = _Parts(build, x), _Parts(build, y)
     shift = build.let("bitcast", _exponent_difference(build, a, b), dtype=U64)
     one = build.const(1, U64)

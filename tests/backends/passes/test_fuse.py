@@ -58,6 +58,7 @@ def test_groups_of_common_functions(golden):
 def test_softmax_and_layer_norm_are_one_group():
     assert kinds(softmax, X) == ["group"]
     assert kinds(layer_norm, X, X[0], X[0]) == ["group"]
+    assert kinds(ff.grad(lambda x, ct: fnp.sum(softmax(x) * ct)), X, X) == ["group"]
 
 
 # --- what is apart --------------------------------------------------------------------------------

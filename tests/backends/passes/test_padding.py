@@ -50,17 +50,23 @@ def test_integers_have_no_negative_zero():
 
 
 def test_what_is_left_empty_is_padded():
-    f = lambda x, y: padded(x, 1, 3) + padded(y, 3, 1)
+    def f(x, y):
+        return padded(x, 1, 3) + padded(y, 3, 1)
+
     assert names(f, X, X) == ["add", "add", "concatenate", "pad"]
 
 
 def test_three_parts_are_one_concatenation():
-    f = lambda x, y, z: padded(z, 4, 0) + padded(y, 2, 2) + padded(x, 0, 4)
+    def f(x, y, z):
+        return padded(z, 4, 0) + padded(y, 2, 2) + padded(x, 0, 4)
+
     assert names(f, X, X[::-1], -X) == ["add"] * 3 + ["concatenate"]
 
 
 def test_parts_that_are_sums_with_zero_get_no_second_one():
-    f = lambda x: padded(x + ZERO, 0, 2) + padded(x + ZERO, 2, 0)
+    def f(x):
+        return padded(x + ZERO, 0, 2) + padded(x + ZERO, 2, 0)
+
     assert names(f, X) == ["add", "add", "concatenate"]
 
 

@@ -61,7 +61,9 @@ def test_a_column_that_was_flattened_is_used_as_a_column():
 
 
 def test_a_flat_column_gets_an_axis_of_extent_1():
-    f = lambda x, c: x * lax.broadcast_in_dim(c, (3, 4), (0,))
+    def f(x, c):
+        return x * lax.broadcast_in_dim(c, (3, 4), (0,))
+
     assert names(f, X, X[:, 0]) == ["reshape", "mul"]
 
 
@@ -79,7 +81,9 @@ def test_repeated_values_are_computed_once():
 
 
 def test_broadcasts_of_broadcasts_are_one():
-    f = lambda x: lax.broadcast_in_dim(lax.broadcast_in_dim(x, (4, 1), (0,)), (2, 4, 3), (1, 2))
+    def f(x):
+        return lax.broadcast_in_dim(lax.broadcast_in_dim(x, (4, 1), (0,)), (2, 4, 3), (1, 2))
+
     left = simplified(f, X[0])
     assert [e.primitive.name for e in left.eqns] == ["reshape", "broadcast_in_dim"]
 
@@ -93,18 +97,21 @@ def test_broadcasts_of_broadcasts_are_one():
         (lambda x: lax.reshape(lax.reshape(x, (12,)), (3, 4)), []),
         (lambda x: lax.reshape(lax.reshape(x, (12,)), (4, 3)), ["reshape"]),
         (lambda x: x.T.T, []),
-        (lambda x: lax.transpose(lax.transpose(x[None], (1, 2, 0)), (1, 0, 2)), ["reshape", "transpose"]),
+        (lambda x: lax.transpose(x[None], (1, 2, 0)).transpose(1, 0, 2), ["reshape", "transpose"]),
         (lambda x: lax.reduce_max(x[None], (0,)), []),
         (lambda x: lax.reduce_prod(x[:, None], (1,)), []),
-        (lambda x: lax.reduce_sum(x[None], (0,)), ["add"]),
-        (lambda x: lax.reduce_sum(lax.convert_element_type(x, "int32")[None], (0,)), ["convert_element_type"]),
     ],
-)  # fmt: skip
+)
 def test_arrangements_are_composed(f, expected):
-    got = names(f, X)
-    if expected in (["add"], ["convert_element_type"]):
-        got = [n for n in got if n != "reshape"]
-    assert got == expected
+    assert names(f, X) == expected
+
+
+def test_sums_along_axes_of_extent_1():
+    """A sum starts from 0.0, so it is not -0.0."""
+    assert names(lambda x: lax.reduce_sum(x, (0,)), X[None]) == ["add", "reshape"]
+    assert names(lambda x: lax.reduce_sum(x, (0,)), np.ones((1, 3), "i4")) == ["reshape"]
+    assert names(lambda x: lax.reduce_sum(x, (0,)), np.ones((1, 3), "c8")) == ["reduce_sum"]
+    assert names(lambda x: lax.reduce_sum(x, (0, 1)), X[None]) == ["reduce_sum"]
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -116,10 +123,8 @@ def test_arrangements_are_composed(f, expected):
         lambda x: lax.max(x, np.float32(-np.inf)),
         lambda x: lax.max(np.float32(-np.inf), x),
         lambda x: lax.min(x, np.float32(np.inf)),
-        lambda x: -(-x),
         lambda x: lax.stop_gradient(x),
         lambda x: lax.copy(x),
-        lambda x: lax.convert_element_type(lax.convert_element_type(x, "float64"), "float32"),
     ],
 )
 def test_what_changes_nothing_goes(f):
@@ -142,20 +147,11 @@ def test_what_changes_nothing_goes(f):
         lambda x: x / np.float32(np.inf),
         lambda x: x / np.float32(np.nan),
         lambda x: lax.convert_element_type(lax.convert_element_type(x, "float16"), "float32"),
-        lambda x: lax.convert_element_type(lax.convert_element_type(x, "int64"), "float32"),
     ],
 )
 def test_what_changes_a_bit_stays(f):
     closed = ff.make_jaxpr(f)(X)
     assert names(f, X) == [e.primitive.name for e in closed.eqns]
-
-
-def test_every_bool_survives_any_conversion():
-    for dtype in ("float16", "int8", "uint64"):
-        f = lambda p, dtype=dtype: lax.convert_element_type(
-            lax.convert_element_type(p, dtype), bool
-        )
-        assert names(f, P) == []
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
@@ -186,7 +182,9 @@ def test_quotients_by_powers_of_two_are_products(dtype, data):
 
 
 def test_a_chosen_bool_is_the_condition():
-    chosen = lambda p, a, b: lax.select_n(p, np.bool_(a), np.bool_(b))
+    def chosen(p, a, b):
+        return lax.select_n(p, np.bool_(a), np.bool_(b))
+
     assert names(lambda p: chosen(p, False, True), P) == []
     assert names(lambda p: chosen(p, True, False), P) == ["select_n"]
     assert names(lambda p: lax.select_n(p, np.int32(0), np.int32(1)), P) == ["select_n"]
@@ -195,13 +193,18 @@ def test_a_chosen_bool_is_the_condition():
 def test_operations_on_equal_choices_are_one_choice():
     """The derivative of a masked quotient."""
     zero, one, eight = np.float32(0), np.float32(1), np.float32(8)
-    f = lambda p, x: lax.select_n(p, zero, x) / lax.select_n(p, one, eight)
+
+    def f(p, x):
+        return lax.select_n(p, zero, x) / lax.select_n(p, one, eight)
+
     left = simplified(f, P, X)
     assert [e.primitive.name for e in left.eqns] == ["mul", "select_n"]
     assert [v.val for v in left.eqns[0].invars if isinstance(v, Literal)] == [0.125]
-    assert names(lambda p, q, x: lax.select_n(p, zero, x) / lax.select_n(q, one, eight), P, ~P, X) == [
-        "select_n", "select_n", "div"
-    ]  # fmt: skip
+
+    def of_others(p, q, x):
+        return lax.select_n(p, zero, x) / lax.select_n(q, one, eight)
+
+    assert names(of_others, P, ~P, X) == ["select_n", "select_n", "div"]
     assert len(names(lambda p, x, y: lax.select_n(p, x, y) * lax.select_n(p, y, x), P, X, -X)) == 3
 
 
