@@ -6,6 +6,8 @@ from funcflow.core.errors import CallbackError as CallbackError
 from funcflow.core.errors import CarryTypeError as CarryTypeError
 from funcflow.core.errors import CompileError as CompileError
 from funcflow.core.errors import ConcretizationTypeError as ConcretizationTypeError
+from funcflow.core.errors import DeletedArrayError as DeletedArrayError
+from funcflow.core.errors import DonationError as DonationError
 from funcflow.core.errors import DtypeError as DtypeError
 from funcflow.core.errors import FuncflowError as FuncflowError
 from funcflow.core.errors import ImmutableError as ImmutableError
@@ -17,6 +19,7 @@ from funcflow.core.errors import NaNError as NaNError
 from funcflow.core.errors import NonConcreteBooleanIndexError as NonConcreteBooleanIndexError
 from funcflow.core.errors import NotDifferentiableError as NotDifferentiableError
 from funcflow.core.errors import OutOfBoundsError as OutOfBoundsError
+from funcflow.core.errors import OutOfMemoryError as OutOfMemoryError
 from funcflow.core.errors import ShapeError as ShapeError
 from funcflow.core.errors import TracerArrayConversionError as TracerArrayConversionError
 from funcflow.core.errors import TracerBoolConversionError as TracerBoolConversionError

@@ -6,30 +6,35 @@ store the quotients. Values of a row are computed between the sweeps, values of 
 sweep that needs them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from funcflow.backends.loop_ir import ANY, FIXED, INDEX, UNIT, Builder, Kernel, Operand, Value
+from funcflow.backends.loop_ir import INDEX, Builder, Kernel, Operand, Value
 from funcflow.backends.passes.fuse import (
     DEAR,
     IDENTITIES,
     VIEWS,
     Group,
     Place,
-    moved_place,
+)
+from funcflow.backends.places import (
+    in_order,
+    operand_place,
+    parameters,
+    stride_kinds,
+    strides_along,
+    virtual_operands,
 )
 from funcflow.backends.program import Step, View, dense_view
 from funcflow.backends.reducing import accumulated_dtype, merge_of, next_values, starts, widened
 from funcflow.backends.schedule import Schedule, grain, schedule
-from funcflow.core import dtypes
 from funcflow.core.aval import ShapedArray
 from funcflow.core.jaxpr import Atom, JaxprEqn, Literal, Var
-from funcflow.lax.casting import copy_p
 
 # Literals that are part of a kernel. Others are its parameters: `x / n` for any n is one kernel.
 _EMBEDDED = (-1, 0, 1, 2)
@@ -77,7 +82,7 @@ class GroupWriter:
         self._read_views: list[View] = []
         self._read_strides: list[dict[int, int]] = []
         self._scalars: dict[tuple[bytes, Any], int] = {}
-        self._scalar_values: list[np.generic] = []
+        self._scalar_values: list[Any] = []
         self._indexed: set[int] = set()
         self._origins: dict[Value, JaxprEqn] = {}
         self._collect()
@@ -102,7 +107,7 @@ class GroupWriter:
         else:
             place = self._group.places[eqn.outvars[0]]
             for v in eqn.invars:
-                yield v, _operand_place(v, place)
+                yield v, operand_place(v, place)
 
     def _note(self, v: Atom, place: Place) -> None:
         if isinstance(v, Literal) or v in self._defined:
@@ -112,7 +117,7 @@ class GroupWriter:
             if eqn.primitive.name == "iota":
                 axis = place[eqn.params["dimension"]]
                 self._indexed |= {axis} if axis is not None else set()
-            for w, inner in _virtual_operands(eqn, place):
+            for w, inner in virtual_operands(eqn, place):
                 self._note(w, inner)
             return
         self._operand(v, place)
@@ -120,7 +125,7 @@ class GroupWriter:
     def _operand(self, v: Atom, place: Place) -> int:
         """The number of the operand that holds a value from outside."""
         view = self._view_of(v)
-        strides = _strides(view, place)
+        strides = strides_along(view, place)
         key = (view.buffer, view.offset, view.dtype, tuple(sorted(strides.items())))
         if key not in self._reads:
             self._reads[key] = len(self._read_views)
@@ -137,7 +142,7 @@ class GroupWriter:
             group.extents,
             group.reduced,
             self._read_strides,
-            [_strides(view, group.places[v]) for v, view in self._outputs.items()],
+            [strides_along(view, group.places[v]) for v, view in self._outputs.items()],
             self._indexed,
         )
         blocks = self._blocks = Blocks.of(loops) if group.blocked else None
@@ -145,11 +150,12 @@ class GroupWriter:
         self._order = [*outer, *(a for a in (*loops.kept, *loops.reduced) if a not in outer)]
         self._number = {axis: i for i, axis in enumerate(self._order)}
         writes, merging = dict(self._outputs), []
-        for eqn in group.operand_places if blocks else ():
-            (v,) = eqn.outvars
-            partial, merge = _partial(v, eqn, blocks.count, self._outputs[v])
-            writes[v] = partial
-            merging.append(merge)
+        if blocks is not None:
+            for eqn in group.operand_places:
+                (v,) = eqn.outvars
+                partial, merge = _partial(v, eqn, blocks.count, self._outputs[v])
+                writes[v] = partial
+                merging.append(merge)
         return [self._kernel_step(writes), *merging]
 
     def _kernel_step(self, writes: Mapping[Var, View]) -> Step:
@@ -167,7 +173,7 @@ class GroupWriter:
             extents |= {_BLOCKS: blocks.count, blocks.axis: blocks.extent}
         strides = [[s.get(a, 0) for a in self._order] for _, s in (*reads, *stores)]
         operands = tuple(
-            Operand(view.dtype, _kinds(s), written=i >= len(reads))
+            Operand(view.dtype, stride_kinds(s), written=i >= len(reads))
             for i, ((view, _), s) in enumerate(zip((*reads, *stores), strides, strict=True))
         )
         kernel = Kernel(
@@ -194,8 +200,8 @@ class GroupWriter:
     def _written_strides(self, v: Var, view: View) -> dict[int, int]:
         place = self._group.places[v]
         if self._blocks and self._is_row(v):  # one result for each block
-            return _strides(view, (_BLOCKS, *place))
-        return _strides(view, place)
+            return strides_along(view, (_BLOCKS, *place))
+        return strides_along(view, place)
 
     def _outer_axes(self) -> list[int]:
         """The axes of the loops that everything is inside of, from the outermost one."""
@@ -241,7 +247,7 @@ class GroupWriter:
     def _sweeps(self) -> dict[Any, int]:
         """The first sweep in which each sink can be reached."""
         ready: dict[Any, int] = {}
-        for eqn in _in_order(self._group):
+        for eqn in in_order(self._group):
             before = max(
                 (ready[v] for v, _ in self._operands(eqn) if v in self._defined), default=0
             )
@@ -414,7 +420,7 @@ class GroupWriter:
             return self._build.let(
                 "convert_element_type", index, dtype=dtype, new_dtype=dtype, weak_type=False
             )
-        args = [self._value(v, inner) for v, inner in _virtual_operands(eqn, place)]
+        args = [self._value(v, inner) for v, inner in virtual_operands(eqn, place)]
         return self._apply(eqn, args)
 
     def _index(self, axis: int | None) -> Value:
@@ -461,116 +467,3 @@ def _partial(v: Var, eqn: JaxprEqn, blocks: int, result: View) -> tuple[View, St
     group.operand_places = {merging: (0 if blocks > 1 else None, *place)}
     (step,) = GroupWriter(group, {}, lambda _: partial, {v: result}).steps()
     return partial, step
-
-
-def copy_step(source: View, target: View, eqns: tuple[JaxprEqn, ...] = ()) -> Step:
-    """A step that copies values from one view to another of the same shape."""
-    source, target = _as_words(source), _as_words(target)
-    x = Var(ShapedArray(source.shape, source.dtype))
-    step = fill_step(x, target, {}, lambda _: source)
-    return replace(step, eqns=eqns, note="copy")
-
-
-def fill_step(
-    x: Var, target: View, virtual: Mapping[Var, JaxprEqn], view_of: Callable[[Atom], View]
-) -> Step:
-    """A step that stores a value, which may be virtual, in a view."""
-    y = Var(ShapedArray(target.shape, target.dtype))
-    group = Group(0)
-    group.eqns = [JaxprEqn([x], [y], copy_p, {})]
-    place = tuple(None if n == 1 else i for i, n in enumerate(target.shape))
-    group.extents = {i: n for i, n in enumerate(target.shape) if n != 1}
-    group.places = {y: place}
-    (step,) = GroupWriter(group, virtual, view_of, {y: target}).steps()
-    return step
-
-
-def _as_words(view: View) -> View:
-    """A view of complex numbers as one of integers, which kernels can copy."""
-    if not dtypes.is_complex(view.dtype):
-        return view
-    words = view.dtype.itemsize // 8
-    strides = tuple(s * words for s in view.strides)
-    word = np.dtype(np.uint64)
-    shape = (*view.shape, words)
-    return View(view.buffer, word, shape, (*strides, 1), view.offset * words)
-
-
-# --- places and strides ---------------------------------------------------------------------------
-
-
-def _operand_place(v: Atom, place: Place) -> Place:
-    """The place of an operand of an elementwise equation: dimensions are aligned at the end."""
-    shape = v.aval.shape
-    last = place[len(place) - len(shape) :]
-    return tuple(None if n == 1 else a for n, a in zip(shape, last, strict=True))
-
-
-def _virtual_operands(eqn: JaxprEqn, place: Place) -> list[tuple[Atom, Place]]:
-    name = eqn.primitive.name
-    if name == "iota":
-        return []
-    (v, *_) = eqn.invars
-    if name == "broadcast_in_dim":
-        axes = eqn.params["broadcast_dimensions"]
-        inner = zip(v.aval.shape, axes, strict=True)
-        return [(v, tuple(None if n == 1 else place[k] for n, k in inner))]
-    if name == "transpose":
-        permutation = eqn.params["permutation"]
-        return [(v, tuple(place[permutation.index(i)] for i in range(len(place))))]
-    if name == "reshape":
-        return [(v, moved_place(place, v.aval.shape))]
-    return [(w, _operand_place(w, place)) for w in eqn.invars]
-
-
-def _strides(view: View, place: Place) -> dict[int, int]:
-    """The view's stride along each axis of the group."""
-    strides: dict[int, int] = {}
-    for stride, axis in zip(view.strides, place, strict=True):
-        if axis is not None and stride:
-            strides[axis] = strides.get(axis, 0) + stride
-    return strides
-
-
-def _kinds(strides: Sequence[int]) -> tuple[Any, ...]:
-    return tuple(FIXED if s == 0 else UNIT if s == 1 else ANY for s in strides)
-
-
-def _in_order(group: Group) -> list[JaxprEqn]:
-    """The equations, each after those it depends on."""
-    defined = {v: eqn for eqn in group.eqns for v in eqn.outvars}
-    done: dict[JaxprEqn, None] = {}
-
-    def visit(eqn: JaxprEqn) -> None:
-        if eqn not in done:
-            for v in eqn.invars:
-                if v in defined:
-                    visit(defined[v])
-            done[eqn] = None
-
-    for eqn in group.eqns:
-        visit(eqn)
-    return list(done)
-
-
-def parameters(
-    kernel: Kernel,
-    extents: Sequence[int],
-    strides: Sequence[Sequence[int]],
-    scalars: Sequence[np.generic] = (),
-    tail: int = 0,
-) -> tuple[int, ...]:
-    """The int64 parameters of a call."""
-    values: list[int] = []
-    for key in kernel.parameters:
-        kind = key[0]
-        if kind == "extent":
-            values.append(extents[key[1]])
-        elif kind == "tail":
-            values.append(tail)
-        elif kind == "stride":
-            values.append(strides[key[1]][key[2]])
-        else:
-            bits = np.asarray(scalars[key[1]]).tobytes().ljust(8, b"\0")
-            values.append(int.from_bytes(bits, "little", signed=True))
-    return tuple(values)

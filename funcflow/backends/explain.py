@@ -7,18 +7,17 @@ processor can do, not what the processor has really done.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
 from os.path import basename
 from statistics import median
-from typing import Any
 
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.passes.fuse import IDENTITIES, REDUCTIONS, VIEWS
 from funcflow.backends.program import Buffer, HostCall, Program, Step, View
-from funcflow.core.backend import Memory, in_bytes
+from funcflow.core.backend import Donations, Memory, in_bytes
 from funcflow.core.dtypes import SHORT_NAME
 from funcflow.core.jaxpr import JaxprEqn, Var
 from funcflow.core.source import Source
@@ -132,22 +131,39 @@ def explain(
         facts: what else is to be said, by name.
     """
     seconds = [median(times) for times in zip(*timings, strict=True)] if timings else None
+    shared = Counter(e for step in program.steps if not _only_moves(step) for e in step.eqns)
     steps = [
-        _report(number, step, seconds[number - 1] if seconds else None)
+        _report(number, step, shared, seconds[number - 1] if seconds else None)
         for number, step in enumerate(program.steps, 1)
     ]
     call = seconds[-1] if seconds else None
     return Explanation(title, steps, _stored_between(program), memory, call, facts)
 
 
-def _report(number: int, step: Step, seconds: float | None) -> StepReport:
+def donation_facts(donations: Donations, names: Mapping[int, str]) -> list[tuple[str, str]]:
+    """For each donated argument, whether its memory becomes a result's, and why not."""
+    taken = {argument: result for result, argument in donations.takes.items()}
+    return [
+        (
+            f"donated {name}",
+            f"becomes result {taken[a]}, if nobody else sees its memory"
+            if a in taken
+            else f"in vain: {donations.refused[a]}",
+        )
+        for a, name in names.items()
+    ]
+
+
+def _report(
+    number: int, step: Step, shared: Mapping[JaxprEqn, int], seconds: float | None
+) -> StepReport:
     return StepReport(
         number,
         _kind(step),
         _computes(step),
         ", ".join(map(_typed, step.writes)),
         step.bytes_moved,
-        0 if step.note.startswith("copy") else sum(map(flops, step.eqns)),
+        0 if _only_moves(step) else sum(flops(eqn) // shared[eqn] for eqn in step.eqns),
         seconds,
         source_of(step),
         _note(step),
@@ -159,6 +175,11 @@ def _note(step: Step) -> str:
         return step.note
     names = dict.fromkeys(eqn.primitive.name for eqn in step.eqns)
     return f"copy: for {', '.join(names)}" if names else "copy"
+
+
+def _only_moves(step: Step) -> bool:
+    """Whether a step leaves the equation's arithmetic to others."""
+    return step.note.startswith("copy") or step.note.endswith("reorder")
 
 
 def _kind(step: Step) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from funcflow.backends.emit import GroupWriter, copy_step, fill_step
+from funcflow.backends.copying import copy_step, fill_step
+from funcflow.backends.emit import GroupWriter
 from funcflow.backends.passes.fuse import Alias, Fusion, Group, Node
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import Program, Step, View

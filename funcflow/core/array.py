@@ -230,7 +230,6 @@ class ConcreteArray(Array):
     def __deepcopy__(self, memo: Any) -> "ConcreteArray":
         return self
 
-
     def is_deleted(self) -> bool:
         """Whether the array was donated to a jitted function, which has used its memory."""
         return False

@@ -132,9 +132,16 @@ class Backend(Protocol):
         ...
 
     def explain(
-        self, jaxpr: "ClosedJaxpr", title: str, buffers: Sequence[Any] | None
+        self,
+        jaxpr: "ClosedJaxpr",
+        title: str,
+        buffers: Sequence[Any] | None,
+        donated: "Mapping[int, str]",
     ) -> Explanation:
-        """What the compiled program does; with buffers also how long each step takes."""
+        """What the compiled program does; with buffers also how long each step takes.
+
+        `donated` has the numbers and names of arguments whose memory is given away.
+        """
         ...
 
     def kernels_compiled(self) -> int:

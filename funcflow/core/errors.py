@@ -273,8 +273,8 @@ class OutOfMemoryError(FuncflowError, MemoryError):
 
         ff.jit(lambda x: fnp.broadcast_to(x, (2**30, 2**30)) + 1)(1.0)
 
-    Mend: compute in smaller parts (`ff.lax.map` with `batch_size`), recompute instead of keeping
-    (`ff.checkpoint`), or donate arguments.
+    Mend: compute in smaller parts, recompute instead of keeping (`ff.checkpoint`), or donate
+    arguments.
     """
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core import dtypes
 from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import ArgumentError, ShapeError
@@ -22,6 +21,7 @@ from funcflow.lax.forms import FLOATS, check_dtype
 from funcflow.lax.indexing import gather
 from funcflow.lax.linear import canonical_axis
 from funcflow.lax.shape import expand_dims
+from funcflow.lax.sorting_impl import places_of_greatest, stable_order
 
 
 def _take_along(x: Any, indices: Any, axis: int) -> Any:
@@ -102,26 +102,26 @@ def _sort_impl(
     order = None
     for column in reversed(columns):  # the first key is the last to be sorted by
         if order is None:
-            order = xp.argsort(column, axis=dimension, kind="stable")
+            order = stable_order(xp, column, dimension)
         else:
             column = xp.take_along_axis(column, order, axis=dimension)
-            finer = xp.argsort(column, axis=dimension, kind="stable")
+            finer = stable_order(xp, column, dimension)
             order = xp.take_along_axis(order, finer, axis=dimension)
     return [xp.take_along_axis(x, order, axis=dimension) for x in operands]
 
 
 def _sort_one(xp: Any, x: Any, axis: int, is_stable: bool) -> Any:
     """Sort values alone; of equal ones, only zeros of different sign can be told apart."""
+    out = xp.sort(x, axis=axis)
     if is_stable and x.dtype.kind == "f" and (xp.signbit(x) & (x == 0)).any():
-        return xp.sort(x, axis=axis, kind="stable")
-    return xp.sort(x, axis=axis)
+        lanes, sorted_lanes = xp.moveaxis(x, axis, -1), xp.moveaxis(out, axis, -1)
+        sorted_lanes[sorted_lanes == 0] = lanes[lanes == 0]
+    return out
 
 
 def _columns(key: Any) -> list[Any]:
-    """A key as arrays that `argsort` orders as we do: real, and no bfloat16."""
-    if key.dtype.kind == "c":
-        return [key.real, key.imag]
-    return [key.astype("float32") if key.dtype == dtypes.bfloat16 else key]
+    """A key as arrays of real numbers."""
+    return [key.real, key.imag] if key.dtype.kind == "c" else [key]
 
 
 def _sort_jvp(
@@ -209,11 +209,8 @@ def _top_k_abstract(x: ShapedArray, *, k: int, axis: int) -> list[ShapedArray]:
 
 
 def _top_k_impl(xp: Any, x: Any, *, k: int, axis: int) -> list[Any]:
-    # a stable ascending sort of the reversed axis, read backwards: equal elements keep their order
-    (column,) = _columns(xp.flip(x, axis))
-    order = xp.flip(xp.argsort(column, axis=axis, kind="stable"), axis)
-    order = x.shape[axis] - 1 - order[(slice(None),) * axis + (slice(k),)]
-    return [xp.take_along_axis(x, order, axis=axis), order.astype("int32")]
+    places = places_of_greatest(xp, x, k, axis)
+    return [xp.take_along_axis(x, places, axis=axis), places.astype("int32")]
 
 
 def _top_k_jvp(ctx: Any, primals: Any, tangents: Any, *, k: int, axis: int) -> Any:

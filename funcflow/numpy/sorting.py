@@ -10,6 +10,7 @@ from funcflow.core.array import Array, wrap
 from funcflow.core.eager import is_eager
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axis
+from funcflow.lax.sorting_impl import stable_order
 from funcflow.numpy.arguments import (
     at_once,
     buffer_of,
@@ -95,7 +96,7 @@ def argsort(
 
 
 def _stable_argsort(x: Any, axis: int) -> Any:
-    return np.argsort(x, axis, kind="stable")
+    return stable_order(np, x, axis)
 
 
 def lexsort(keys: Any, axis: int = -1) -> Array:

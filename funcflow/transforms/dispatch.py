@@ -16,6 +16,7 @@ from funcflow.core.backend import Executable
 from funcflow.core.config import config
 from funcflow.core.pytree import tree_flatten
 from funcflow.core.trace import EVAL, current_trace
+from funcflow.transforms.donation import Donation
 
 
 class KnownCall(NamedTuple):
@@ -25,10 +26,15 @@ class KnownCall(NamedTuple):
     constants: tuple[Any, ...]
     classes: Sequence[type[ConcreteArray]]
     unflatten: Callable[[Any], Any]
+    donation: Donation | None
 
-    def run(self, buffers: Sequence[Any]) -> Any:
-        """Call the executable on the arguments' buffers."""
-        outs = self.executable(*self.constants, *buffers)
+    def run(self, buffers: list[Any], leaves: Sequence[Any]) -> Any:
+        """Call the executable on the arguments' buffers; the list is used up."""
+        if self.donation is None:
+            outs = self.executable(*self.constants, *buffers)
+        else:
+            buffers[:0] = self.constants  # no second list that refers to what is given away
+            outs = self.donation.run(self.executable, buffers, leaves)
         return self.unflatten([cls(x) for cls, x in zip(self.classes, outs, strict=True)])
 
 
@@ -37,8 +43,8 @@ def classes_of(weak: Sequence[bool]) -> list[type[ConcreteArray]]:
     return [WeakArray if w else ConcreteArray for w in weak]
 
 
-def signature(args: tuple[Any, ...]) -> tuple[Hashable, list[Any]] | None:
-    """The key of a call with positional arguments, and their buffers.
+def signature(args: tuple[Any, ...]) -> tuple[Hashable, list[Any], list[Any]] | None:
+    """The key of a call with positional arguments, their buffers and their leaves.
 
     None if a transform is at work, or an argument is no array.
     """
@@ -55,4 +61,4 @@ def signature(args: tuple[Any, ...]) -> tuple[Hashable, list[Any]] | None:
             return None
         buffers.append(x)
         key += (kind, x.dtype, x.shape)
-    return tuple(key), buffers
+    return tuple(key), buffers, leaves

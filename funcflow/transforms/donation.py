@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcflow.core.array import ConcreteArray, DeletedArray, as_buffer
+from funcflow.core.array import ConcreteArray, DeletedArray
 from funcflow.core.backend import Donations, Executable
 from funcflow.core.errors import ArgumentError, DonationError
 from funcflow.core.flatten import argument_names
@@ -107,7 +107,9 @@ class Donation(NamedTuple):
                 donation._refuse(argument, reason)
         return donation
 
-    def run(self, executable: Executable, buffers: list[Any], leaves: Sequence[Any]) -> Sequence[Any]:
+    def run(
+        self, executable: Executable, buffers: list[Any], leaves: Sequence[Any]
+    ) -> Sequence[Any]:
         """Call a program; `buffers` has the captured arrays' and the leaves', and no others."""
         captured = len(buffers) - len(leaves)
         taken: dict[int, int] = {}

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 from funcflow.core.backend import Executable, get_backend
 from funcflow.core.config import config
@@ -24,10 +24,18 @@ def lowered(closed: ClosedJaxpr) -> ClosedJaxpr:
     return list(lowered_stages(closed).values())[-1]
 
 
-def compiled(closed: ClosedJaxpr) -> Executable:
+# Told of each program that is compiled: what it is, and why it was not known.
+observers: list[Callable[[str], None]] = []
+
+
+def compiled(closed: ClosedJaxpr, what: Callable[[], str] = lambda: "a program") -> Executable:
     """The executable of a jaxpr, from the cache if one of the same structure is there.
 
     The passes run here too: a derivative of a jitted function never saw them.
+
+    Args:
+        closed: the program.
+        what: tells observers what it is.
     """
     key = (structural_key(closed), config.backend)
     with _lock:
@@ -37,6 +45,8 @@ def compiled(closed: ClosedJaxpr) -> Executable:
             return found
     # two threads may compile the same program; that costs time, and a lock held here costs more
     made = get_backend(config.backend).compile(lowered(closed))
+    for observe in observers:
+        observe(what())
     with _lock:
         _executables[key] = made
         if len(_executables) > MAX_EXECUTABLES:

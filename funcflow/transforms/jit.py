@@ -6,18 +6,17 @@ compiled once. Arrays that the function captures are arguments of the program, n
 in it.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from types import MethodType
-from typing import Any, NamedTuple
+from typing import Any
 
 from funcflow.core.array import ConcreteArray, as_buffer, aval_of, wrap
 from funcflow.core.aval import ShapedArray, Zero
-from funcflow.core.axes import axes_key
-from funcflow.core.backend import Executable
+from funcflow.core.backend import Executable, Explanation
 from funcflow.core.config import config
+from funcflow.core.errors import CompileError, OutOfMemoryError
 from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments, name_of
 from funcflow.core.interpret import eval_buffers
 from funcflow.core.jaxpr import Atom, ClosedJaxpr
@@ -29,7 +28,9 @@ from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
 from funcflow.transforms.dispatch import KnownCall, classes_of, signature
+from funcflow.transforms.donation import DonatedArguments, Donation
 from funcflow.transforms.executables import compiled, lowered
+from funcflow.transforms.signatures import MAX_ENTRIES, CacheInfo, Signature, Signatures
 from funcflow.transforms.stages import Lowered, Traced
 from funcflow.transforms.static_arguments import StaticArguments, listed
 
@@ -45,7 +46,7 @@ def _jit_abstract(*avals: ShapedArray, jaxpr: ClosedJaxpr, name: str) -> list[Sh
 def _jit_impl(xp: Any, *buffers: Any, jaxpr: ClosedJaxpr, name: str) -> Sequence[Any]:
     if isinstance(current_trace.get(), CheckedEvalTrace):
         return eval_buffers(jaxpr, buffers)
-    return compiled(jaxpr)(*buffers)
+    return compiled(jaxpr, lambda: f"jit of {name}, in a transformation")(*buffers)
 
 
 def _jit_jvp(ctx: Any, primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, name: str) -> Any:
@@ -113,21 +114,10 @@ define(
 # --- the user's side ------------------------------------------------------------------------
 
 
-class CacheInfo(NamedTuple):
-    """How often a jitted function was called with a known signature, and with a new one."""
-
-    hits: int
-    misses: int
-    size: int
-
-
-_MAX_ENTRIES = 2048
-
-
 class _Entry:
     """What is known of one signature of a jitted function."""
 
-    __slots__ = ("consts", "executable", "jaxpr", "out_tree", "weak")
+    __slots__ = ("consts", "donation", "executable", "jaxpr", "out_tree", "weak")
 
     def __init__(self, closed: ClosedJaxpr, out_tree: PyTreeDef) -> None:
         self.jaxpr = ClosedJaxpr(constants_to_arguments(closed.jaxpr))
@@ -135,6 +125,7 @@ class _Entry:
         self.out_tree = out_tree
         self.weak = [a.weak_type for a in closed.out_avals]
         self.executable: Executable | None = None
+        self.donation: Donation | None = None
 
 
 class JitFunction:
@@ -145,71 +136,106 @@ class JitFunction:
         fun: Callable[..., Any],
         static_argnums: tuple[int, ...] = (),
         static_argnames: tuple[str, ...] = (),
+        donate_argnums: tuple[int, ...] = (),
+        donate_argnames: tuple[str, ...] = (),
+        strict_donation: bool = False,
     ) -> None:
         wraps(fun)(self)
         self._fun = fun
-        self._name = name_of(fun)
-        self._static = StaticArguments(f"jit of {self._name}", fun, static_argnums, static_argnames)
-        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._name = name = name_of(fun)
+        self._static = StaticArguments(f"jit of {name}", fun, static_argnums, static_argnames)
+        self._donated = DonatedArguments(
+            f"jit of {name}", fun, donate_argnums, donate_argnames, self._static, strict_donation
+        )
+        self._signatures: Signatures[_Entry] = Signatures()
         self._known: dict[Hashable, KnownCall] = {}
-        self._hits = self._misses = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        known = None
-        if not kwargs:
-            known = signature(args)
-            if known is not None and (call := self._known.get(known[0])) is not None:
-                self._hits += 1
-                return call.run(known[1])
-        if config.disable_jit:
-            return self._fun(*args, **kwargs)
+        key = None
         try:
-            fun, args, kwargs, static = self._static.bind(self._fun, args, kwargs)
-            leaves, in_tree = flatten_arguments(f"jit of {self._name}", args, kwargs)
-            entry = self._entry(fun, leaves, in_tree, static)
-            if current_trace.get() is EVAL and not any(isinstance(x, Tracer) for x in leaves):
-                outs = self._run(entry, leaves)
-                if known is not None and not static:
-                    self._remember(known[0], entry)
-            else:
-                outs = jit_p.bind(*entry.consts, *leaves, jaxpr=entry.jaxpr, name=self._name)
-            return entry.out_tree.unflatten(outs)
+            if not kwargs and (known := signature(args)) is not None:
+                key, buffers, leaves = known
+                call = self._known.get(key)
+                if call is not None:
+                    self._signatures.hits += 1
+                    del known  # so that only the list refers to what may be given away
+                    return call.run(buffers, leaves)
+                del known, buffers, leaves
+            if config.disable_jit:
+                return self._fun(*args, **kwargs)
+            return self._general(args, kwargs, key)
+        except MemoryError as error:
+            raise self._out_of_memory(args, kwargs) from error
+        except CompileError as error:
+            error.add_note(f"while compiling {self._name} for jit")
+            raise
         except Exception as error:
             hide_internal_frames(error)
             raise
 
-    def _run(self, entry: _Entry, leaves: list[Any]) -> list[ConcreteArray]:
+    def _out_of_memory(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OutOfMemoryError:
+        needed = self.lower(*args, **kwargs).memory()
+        return OutOfMemoryError(
+            f"jit of {self._name}: there is not enough memory; the call needs {needed}",
+            mend="compute in smaller parts, recompute instead of keeping (ff.checkpoint), or "
+            "donate arguments",
+        )
+
+    def _general(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: Hashable) -> Any:
+        """A call of any kind; one that is likely to come again is remembered under the key."""
+        given = args, kwargs
+        fun, args, kwargs, static = self._static.bind(self._fun, args, kwargs)
+        leaves, in_tree = flatten_arguments(f"jit of {self._name}", args, kwargs)
+        entry = self._entry(fun, leaves, in_tree, static)
+        if current_trace.get() is EVAL and not any(isinstance(x, Tracer) for x in leaves):
+            executable = self._executable(entry, in_tree, given)
+            outs = self._run(executable, entry, leaves)
+            if key is not None and not static:
+                self._remember(key, executable, entry)
+        else:
+            outs = jit_p.bind(*entry.consts, *leaves, jaxpr=entry.jaxpr, name=self._name)
+        return entry.out_tree.unflatten(outs)
+
+    def _executable(
+        self, entry: _Entry, in_tree: PyTreeDef, given: tuple[tuple[Any, ...], dict[str, Any]]
+    ) -> Executable:
         if entry.executable is None:
-            entry.executable = compiled(entry.jaxpr)
+            name = f"jit of {self._name}"
+            executable = compiled(entry.jaxpr, lambda: f"{name}: {self._signatures.why()}")
+            if self._donated:
+                leaves, strict = self._donated.leaves(*given), self._donated.strict
+                consts = len(entry.consts)
+                entry.donation = Donation.of(name, executable, consts, leaves, in_tree, strict)
+            entry.executable = executable
+        return entry.executable
+
+    def _run(self, executable: Executable, entry: _Entry, leaves: list[Any]) -> list[ConcreteArray]:
         buffers = [as_buffer(x) for x in (*entry.consts, *leaves)]
-        outs = entry.executable(*buffers)
+        if entry.donation is None:
+            outs = executable(*buffers)
+        else:
+            outs = entry.donation.run(executable, buffers, leaves)
         return [wrap(x, weak) for x, weak in zip(outs, entry.weak, strict=True)]
 
-    def _remember(self, key: Hashable, entry: _Entry) -> None:
+    def _remember(self, key: Hashable, executable: Executable, entry: _Entry) -> None:
         """Let calls of this signature take the short way."""
-        if entry.executable is not None:
-            constants = tuple(map(as_buffer, entry.consts))
-            classes = classes_of(entry.weak)
-            call = KnownCall(entry.executable, constants, classes, entry.out_tree.unflatten)
-            self._known[key] = call
-            if len(self._known) > _MAX_ENTRIES:
-                self._known.clear()
+        constants = tuple(map(as_buffer, entry.consts))
+        unflatten = entry.out_tree.unflatten
+        call = KnownCall(executable, constants, classes_of(entry.weak), unflatten, entry.donation)
+        self._known[key] = call
+        if len(self._known) > MAX_ENTRIES:
+            self._known.clear()
 
     def _entry(
         self, fun: Callable[..., Any], leaves: list[Any], in_tree: PyTreeDef, static: Hashable
     ) -> _Entry:
         avals = [aval_of(x) for x in leaves]
-        key = (in_tree, tuple(avals), static, config.key(), axes_key())
-        entry = self._entries.get(key)
-        if entry is not None:
-            self._hits += 1
-            return entry
-        self._misses += 1
-        closed, out_tree = self._trace(fun, avals, in_tree)
-        entry = self._entries[key] = _Entry(lowered(closed), out_tree)
-        if len(self._entries) > _MAX_ENTRIES:
-            self._entries.popitem(last=False)
-        return entry
+
+        def traced() -> _Entry:
+            closed, out_tree = self._trace(fun, avals, in_tree)
+            return _Entry(lowered(closed), out_tree)
+
+        return self._signatures.get(Signature.of(in_tree, avals, static), traced)
 
     def _trace(
         self, fun: Callable[..., Any], avals: list[ShapedArray], in_tree: PyTreeDef
@@ -220,10 +246,12 @@ class JitFunction:
     @hides_internal_frames
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """The function traced for arguments (or `ShapeDtypeStruct`s) like these."""
+        given = args, kwargs
         fun, args, kwargs, _ = self._static.bind(self._fun, args, kwargs)
         leaves, in_tree = tree_flatten((args, kwargs))
         closed, out_tree = self._trace(fun, [aval_of(x) for x in leaves], in_tree)
-        return Traced(self._name, closed, in_tree, out_tree)
+        donated = self._donated.leaves(*given)
+        return Traced(self._name, closed, in_tree, out_tree, donated, self._donated.strict)
 
     @hides_internal_frames
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
@@ -235,13 +263,43 @@ class JitFunction:
         """The result's shapes and dtypes, without computing."""
         return self.trace(*args, **kwargs).out_info
 
+    @hides_internal_frames
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """What the compiled program does, step by step; print it.
+
+        For arrays the program is run a few times, and the time of each step is told; for
+        `ShapeDtypeStruct`s it is not.
+
+        Example:
+            >>> x = ff.ShapeDtypeStruct((3,), "float32")
+            >>> ff.jit(lambda x: fnp.sum(x * x)).explain(x).steps[0].computes
+            ('mul', 'sum')
+        """
+        _, dynamic, named, _ = self._static.bind(self._fun, args, kwargs)
+        return self.lower(*args, **kwargs).explain(*tree_flatten((dynamic, named))[0])
+
+    @hides_internal_frames
+    def source(self, *args: Any, **kwargs: Any) -> str:
+        """The kernels of the compiled program as Python functions that Numba can compile.
+
+        Comments list the program's steps, and tell which of the function's lines a line computes.
+        """
+        return self.lower(*args, **kwargs).as_text("source")
+
     def cache_info(self) -> CacheInfo:
-        """Hits and misses of the cache of signatures."""
-        return CacheInfo(self._hits, self._misses, len(self._entries))
+        """Hits and misses of the cache of signatures, and why the last calls missed.
+
+        Example:
+            >>> f = ff.jit(lambda x: x + 1)
+            >>> x, y = f(fnp.ones(3)), f(fnp.ones(4))
+            >>> f.cache_info().reasons
+            ('first call', 'args[0]: float32[3] became float32[4]')
+        """
+        return self._signatures.info()
 
     def clear_cache(self) -> None:
         """Forget all signatures."""
-        self._entries.clear()
+        self._signatures.clear()
         self._known.clear()
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -259,6 +317,7 @@ def jit(
     static_argnames: str | Sequence[str] | None = None,
     donate_argnums: int | Sequence[int] | None = None,
     donate_argnames: str | Sequence[str] | None = None,
+    strict_donation: bool = False,
     keep_unused: bool = False,
     inline: bool = False,
 ) -> Any:
@@ -268,29 +327,49 @@ def jit(
         fun: a pure function of pytrees of arrays.
         static_argnums: arguments that are Python values and part of the signature, by place.
         static_argnames: the same by name. A parameter given in either way may be passed in both.
-        donate_argnums: arguments whose memory the results may take; accepted for
-            compatibility, the reference backend does not use it.
+        donate_argnums: arguments whose memory results of the same shape and dtype may take, by
+            place. An `Array` whose memory was taken is deleted: later uses raise. It is not taken
+            if anything else could see it (NumPy arrays, views, an array given twice), and not in
+            calls that are traced.
         donate_argnames: the same by name.
+        strict_donation: whether a call raises if it cannot take the memory of a donated argument.
         keep_unused: accepted for compatibility: no argument has a cost of its own.
         inline: accepted for compatibility: a jitted function in another is one equation.
 
     Returns:
-        A function of the same arguments; it also has `lower`, `trace`, `eval_shape`,
-        `cache_info` and `clear_cache`.
+        A function of the same arguments; it also has `lower`, `trace`, `eval_shape`, `explain`,
+        `source`, `cache_info` and `clear_cache`.
 
     Raises:
         UnhashableStaticError: a static argument cannot be hashed.
         ArgumentError: a static argument is no parameter of `fun`.
         LeafTypeError: a dynamic argument is no array.
+        DeletedArrayError: an argument was donated to an earlier call.
+        DonationError: a donated argument's memory cannot be used, and `strict_donation` is on.
+        OutOfMemoryError: there is not enough memory for results and temporaries.
 
     Example:
         >>> ff.jit(lambda x: x + 1)(2)
         Array(3, dtype=int32, weak_type=True)
     """
     if fun is None:
-        return lambda f: jit(f, static_argnums=static_argnums, static_argnames=static_argnames)
+        return lambda f: jit(
+            f,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            donate_argnums=donate_argnums,
+            donate_argnames=donate_argnames,
+            strict_donation=strict_donation,
+        )
     check_function("jit", fun)
-    return JitFunction(fun, listed(static_argnums), listed(static_argnames))
+    return JitFunction(
+        fun,
+        listed(static_argnums),
+        listed(static_argnames),
+        listed(donate_argnums),
+        listed(donate_argnames),
+        strict_donation,
+    )
 
 
 @contextmanager

@@ -150,7 +150,8 @@ def _takes_any_types(fn: Any) -> bool:
 
 
 def _check_count(kernel: UserKernel, inputs: int, outputs: int) -> None:
-    signature = inspect.signature(kernel.function.py_func)  # type: ignore[attr-defined]
+    fn: Any = kernel.function
+    signature = inspect.signature(fn.py_func)
     try:
         signature.bind(*range(inputs + outputs))
     except TypeError:

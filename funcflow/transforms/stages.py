@@ -1,27 +1,40 @@
 """The stages of a jitted function for one signature: traced, lowered, compiled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from funcflow.core.array import as_buffer, aval_of, wrap
+from funcflow.core.array import as_buffer, aval_of, is_array_like, wrap
 from funcflow.core.aval import ShapeDtypeStruct
-from funcflow.core.backend import Executable
+from funcflow.core.backend import Executable, Explanation, Memory, get_backend
+from funcflow.core.config import config
 from funcflow.core.errors import ArgumentError
-from funcflow.core.flatten import flatten_arguments
+from funcflow.core.flatten import argument_names, flatten_arguments
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.pytree import PyTreeDef
 from funcflow.core.rewrite import constants_to_arguments
+from funcflow.transforms.donation import Donation
 from funcflow.transforms.executables import compiled, lowered_stages
 
 
 class Traced:
     """A function traced for one signature."""
 
-    def __init__(self, name: str, jaxpr: ClosedJaxpr, in_tree: PyTreeDef, out_tree: PyTreeDef):
+    def __init__(
+        self,
+        name: str,
+        jaxpr: ClosedJaxpr,
+        in_tree: PyTreeDef,
+        out_tree: PyTreeDef,
+        donated: Sequence[int] = (),
+        strict: bool = False,
+    ) -> None:
         self.name = name
         self.jaxpr = jaxpr
         self.in_tree = in_tree
         self.out_tree = out_tree
+        self.donated = tuple(donated)
+        self.strict = strict
 
     @property
     def out_info(self) -> Any:
@@ -48,18 +61,59 @@ class Lowered:
         )
 
     def as_text(self, stage: str | None = None) -> str:
-        """The program at a stage: "traced", or after the pass of that name; by default the last."""
+        """The program at a stage, by default after the last pass of this object's own.
+
+        The stages are "traced", the passes by their names, then those of the backend: on the CPU
+        the passes that follow the inlining of calls, "fusion", "program" (the steps), "kernels"
+        (their loops), "llvm" and "source" (the same as Python functions).
+        """
         if stage is None:
             return str(self.jaxpr)
-        if stage not in self.stages:
-            raise ArgumentError(
-                f"as_text: there is no stage {stage!r}", mend=f"use one of {', '.join(self.stages)}"
-            )
-        return str(self.stages[stage])
+        if stage in self.stages:
+            return str(self.stages[stage])
+        texts = get_backend(config.backend).texts(self._closed)
+        if stage not in texts:
+            known = ", ".join([*self.stages, *texts])
+            raise ArgumentError(f"as_text: there is no stage {stage!r}", mend=f"use one of {known}")
+        return texts[stage]()
+
+    @property
+    def _closed(self) -> ClosedJaxpr:
+        """The program as it is compiled: captured arrays are arguments."""
+        return ClosedJaxpr(constants_to_arguments(self.jaxpr.jaxpr))
 
     def compile(self) -> "Compiled":
         """The executable."""
-        return Compiled(self, compiled(ClosedJaxpr(constants_to_arguments(self.jaxpr.jaxpr))))
+        executable = compiled(self._closed, lambda: f"{self.traced.name}, by lower().compile()")
+        return Compiled(self, executable)
+
+    def memory(self) -> Memory:
+        """The bytes that a call needs, known before it runs.
+
+        The peak counts what all steps share; what Python's steps (see `explain`) and libraries
+        need for themselves comes on top.
+
+        Example:
+            >>> ff.jit(lambda x: fnp.sin(x) * 2).lower(fnp.ones(1000)).memory().peak
+            8000
+        """
+        executable = self.compile().executable
+        memory = executable.memory()
+        captured = len(self.jaxpr.consts)
+        takes = executable.donations([captured + i for i in self.traced.donated]).takes
+        avals = self.jaxpr.out_avals
+        donated = sum(avals[result].size * avals[result].dtype.itemsize for result in takes)
+        return replace(memory, donated=donated)
+
+    def explain(self, *leaves: Any) -> Explanation:
+        """What the compiled program does; timed on the leaves of arguments, if they are arrays."""
+        buffers = None
+        if all(map(is_array_like, leaves)) and len(leaves) == len(self.jaxpr.in_avals):
+            buffers = [as_buffer(x) for x in (*self.jaxpr.consts, *leaves)]
+        names, captured = argument_names(self.in_tree), len(self.jaxpr.consts)
+        donated = {captured + i: names[i] for i in self.traced.donated}
+        title = f"jit of {self.traced.name}"
+        return get_backend(config.backend).explain(self._closed, title, buffers, donated)
 
 
 class Compiled:
@@ -68,6 +122,12 @@ class Compiled:
     def __init__(self, lowered: Lowered, executable: Executable) -> None:
         self.lowered = lowered
         self.executable = executable
+        self._donation = None
+        if (traced := lowered.traced).donated:
+            captured = len(lowered.jaxpr.consts)
+            self._donation = Donation.of(
+                traced.name, executable, captured, traced.donated, traced.in_tree, traced.strict
+            )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, in_tree = flatten_arguments(self.lowered.traced.name, args, kwargs)
@@ -81,7 +141,11 @@ class Compiled:
                 f"called with {', '.join(map(str, got))}",
                 mend="call the jitted function, which compiles for each signature",
             )
-        outs = self.executable(*map(as_buffer, (*self.lowered.jaxpr.consts, *leaves)))
+        buffers = [as_buffer(x) for x in (*self.lowered.jaxpr.consts, *leaves)]
+        if self._donation is None:
+            outs = self.executable(*buffers)
+        else:
+            outs = self._donation.run(self.executable, buffers, leaves)
         avals = self.lowered.jaxpr.out_avals
         results = [wrap(x, a.weak_type) for x, a in zip(outs, avals, strict=True)]
         return self.lowered.out_tree.unflatten(results)

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
-from funcflow.backends.emit import BLOCK_ELEMENTS, copy_step, parameters
+from funcflow.backends.copying import copy_step
+from funcflow.backends.emit import BLOCK_ELEMENTS
 from funcflow.backends.loop_ir import ANY, Kernel, Operand
 from funcflow.backends.lower import lower_program
 from funcflow.backends.pipeline import prepare
+from funcflow.backends.places import parameters
 from funcflow.backends.program import Program, dense_view
 from funcflow.core.interpret import BufferProgram
 

@@ -227,6 +227,37 @@ def narrow_index(build: Builder) -> None:
         build.let("index", dtype=I32, axis=0)
 
 
+def load_in_a_guard(build: Builder) -> None:
+    with build.loop(0), build.guard(build.const(True, BOOL), build.const(0, F32)) as rare:
+        rare.take(build.load(0, F32))
+
+
+def guarded_value_after_the_guard(build: Builder) -> None:
+    x = build.const(0, F32)
+    with build.guard(build.let("eq", x, x), x) as rare:
+        root = build.let("sqrt", x)
+        rare.take(root)
+    build.let("neg", root)
+
+
+def undefined_in_a_guard(build: Builder) -> None:
+    x = build.const(0, F32)
+    with build.guard(build.let("eq", x, x), x) as rare:
+        rare.take(Value(F32))
+
+
+def guard_by_number(build: Builder) -> None:
+    x = build.const(0, F32)
+    with build.guard(x, x) as rare:
+        rare.take(x)
+
+
+def guard_of_mixed_dtypes(build: Builder) -> None:
+    x = build.const(0, F32)
+    with build.guard(build.let("eq", x, x), x) as rare:
+        rare.take(build.const(0, F64))
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -264,6 +295,11 @@ def narrow_index(build: Builder) -> None:
         (scalar_of_another_dtype, "scalar 0 is of float32"),
         (index_outside, "no loop around it runs over axis 0"),
         (narrow_index, "an index is an int64"),
+        (load_in_a_guard, "guard of v0, v1: its body has more than operations and guards"),
+        (guarded_value_after_the_guard, "v2 .* is used outside its region"),
+        (undefined_in_a_guard, "guard of v1, v0: a value .* is used before it is defined"),
+        (guard_by_number, "the mask is of float32"),
+        (guard_of_mixed_dtypes, "values, others and results differ"),
     ],
     ids=lambda x: x.__name__ if callable(x) else "",
 )

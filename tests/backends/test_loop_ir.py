@@ -9,6 +9,7 @@ from funcflow.backends.loop_ir import (
     INDEX,
     UNIT,
     Builder,
+    Guard,
     Kernel,
     Let,
     Load,
@@ -115,4 +116,52 @@ def test_an_error_inside_a_loop_stays_the_same():
     start = build.const(0, F32)
     with pytest.raises(KeyError), build.loop(0) as loop:
         loop.carry("add", start)
+        raise KeyError
+
+
+# --- guards -------------------------------------------------------------------------------------
+
+
+def guarded_root() -> Kernel:
+    build = Builder()
+    x, zero = build.scalar(0, F32), build.const(0, F32)
+    with build.guard(build.let("gt", x, zero), x, zero) as rare:
+        root = build.let("sqrt", x)
+        rare.take(root, build.let("div", root, x))
+    build.let("add", *rare.results)
+    return Kernel(0, (), (F32,), build.body)
+
+
+def test_text_of_a_guard():
+    assert guarded_root().text.splitlines()[2:] == [
+        "  v0: float32 = scalar[number=0]",
+        "  v1: float32 = const[value=0.0#00000000]",
+        "  v2: bool = gt v0, v1",
+        "  where v2",
+        "    v3: float32 = sqrt v0",
+        "    v4: float32 = div v3, v0",
+        "    take v3, v4 else v0, v1 giving v5: float32, v6: float32",
+        "  v7: float32 = add v5, v6",
+    ]
+
+
+def test_statements_come_after_their_guard():
+    kinds = [type(s) for s in statements(guarded_root().body)]
+    assert kinds == [Let, Let, Let, Guard, Let, Let, Let]
+
+
+def test_a_guard_takes_a_value_for_each_other():
+    build = Builder()
+    x = build.const(0, F32)
+    with (
+        pytest.raises(ValueError, match="takes 2 values, not 1"),
+        build.guard(build.let("eq", x, x), x, x) as rare,
+    ):
+        rare.take(x)
+
+
+def test_an_error_inside_a_guard_stays_the_same():
+    build = Builder()
+    x = build.const(0, F32)
+    with pytest.raises(KeyError), build.guard(build.let("eq", x, x), x):
         raise KeyError

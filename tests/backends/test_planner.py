@@ -6,7 +6,7 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
-from funcflow.backends.emit import copy_step
+from funcflow.backends.copying import copy_step
 from funcflow.backends.planner import Planner
 from funcflow.backends.program import HostCall, Routine
 from funcflow.core.jaxpr import Literal, Var

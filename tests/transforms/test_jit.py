@@ -30,7 +30,7 @@ def test_hits_and_misses():
     f = ff.jit(g)
     for x in (fnp.ones(3), fnp.zeros(3), fnp.ones(3, "float64"), fnp.ones((3, 1)), np.ones(3)):
         f(x)
-    assert f.cache_info() == (2, 3, 3)
+    assert f.cache_info()[:3] == (2, 3, 3)
     assert len(traces) == 3
     f.clear_cache()
     f(fnp.ones(3))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.emit import parameters
 from funcflow.backends.loop_ir import ANY, FIXED, INDEX, UNIT, Builder, Kernel, Operand, Value
+from funcflow.backends.places import parameters
 from funcflow.backends.program import Step, View
 from funcflow.backends.schedule import grain
 from funcflow.core import dtypes

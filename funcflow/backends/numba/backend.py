@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from funcflow.backends.explain import Explanation, explain, program_text
+from funcflow.backends.explain import Explanation, donation_facts, explain, program_text
 from funcflow.backends.families import LOWERINGS as FAMILIES
 from funcflow.backends.lower import lower_program
 from funcflow.backends.numba import control, convolution, dot, pooling, threads, user_kernels
@@ -15,7 +15,7 @@ from funcflow.backends.passes.fuse import Fusion
 from funcflow.backends.passes.memory import plan_memory, without_idle_copies
 from funcflow.backends.pipeline import PASSES, lower, prepare
 from funcflow.backends.planner import Lowering
-from funcflow.backends.program import Program
+from funcflow.backends.program import HostCall, Program, Step
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 
@@ -49,23 +49,35 @@ class CpuBackend:
             "source": show(source_text),
         }
 
-    def explain(self, jaxpr: ClosedJaxpr, title: str, buffers: Sequence[Any] | None) -> Explanation:
+    def explain(
+        self,
+        jaxpr: ClosedJaxpr,
+        title: str,
+        buffers: Sequence[Any] | None,
+        donated: Mapping[int, str],
+    ) -> Explanation:
         # compiled anew, since a program in the cache may have come from equal lines elsewhere
         compiled, loaded = store().compiled, store().loaded
         executable = _compiled(jaxpr)
-        compiled, loaded = store().compiled - compiled, store().loaded - loaded
-        count = len({s.work.text for s in executable.program.steps if hasattr(s.work, "text")})
-        kernels = f"{count} distinct; {compiled} compiled now, {loaded} loaded from disk"
+        count = len({s.work.text for s in executable.program.steps if not _is_host(s)})
+        compiled = store().compiled - compiled
+        loaded = min(store().loaded - loaded, count - compiled)  # more may come along
         facts = [
             ("threads", threads.serial_reason() or str(threads.thread_count())),
-            ("native code", kernels if compiled or loaded else f"{count} distinct, all known"),
+            ("native code", f"{count} distinct: {compiled} compiled now, {loaded} from disk"),
             ("disk cache", store().disk.status.removeprefix("disk cache ")),
         ]
+        given = donation_facts(executable.donations(list(donated)), donated)
         timings = executable.timings(buffers) if buffers is not None else None
-        return explain(executable.program, title, executable.memory(), timings, facts)
+        memory = executable.memory()
+        return explain(executable.program, title, memory, timings, [*given, *facts])
 
     def kernels_compiled(self) -> int:
         return store().compiled
+
+
+def _is_host(step: Step) -> bool:
+    return isinstance(step.work, HostCall)
 
 
 def _program(jaxpr: ClosedJaxpr) -> Program:

@@ -1,4 +1,4 @@
-"""Loops and branches as native steps: a body is a table of steps of its own, run as often as need be.
+"""Loops and branches as native steps: a body is a table of steps of its own, run again and again.
 
 The body of a `scan` is compiled like any program. Its table of steps wants the addresses of its
 arguments, outputs, arena and constants; these stand in memory of the outer program, and advance
@@ -26,9 +26,14 @@ from funcflow.lax.while_loop import while_p
 class Body(Protocol):
     """A compiled program whose steps are all native: `table` is None if they are not."""
 
-    program: Program
-    arena: Arena
-    table: StepTable | None
+    @property
+    def program(self) -> Program: ...
+
+    @property
+    def arena(self) -> Arena: ...
+
+    @property
+    def table(self) -> StepTable | None: ...
 
 
 class Slot(NamedTuple):

@@ -17,6 +17,7 @@ from funcflow.backends.numba.runtime import Library, compile_module, disk_cache,
 from funcflow.backends.program import Routine
 from funcflow.backends.scalars import expand
 
+
 class KernelStore:
     """All native functions of the process.
 
@@ -73,7 +74,8 @@ class KernelStore:
 
 def symbol_of(work: Kernel | Routine) -> str:
     """The name of a function, which tells its text."""
-    return f"{'k' if isinstance(work, Kernel) else 'r'}{sha256(work.text.encode()).hexdigest()[:24]}"
+    letter = "k" if isinstance(work, Kernel) else "r"
+    return letter + sha256(work.text.encode()).hexdigest()[:24]
 
 
 def batch_text(works: Mapping[str, Kernel | Routine]) -> str:

@@ -1,6 +1,6 @@
 """A program's kernels as text: as loops, as LLVM IR, and as Python source."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from os.path import basename
 
 from funcflow.backends.explain import kernel_name, program_text

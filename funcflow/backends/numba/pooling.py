@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.emit import parameters
 from funcflow.backends.loop_ir import ANY, FIXED, INDEX, UNIT, Builder, Kernel, Operand, Value
+from funcflow.backends.places import parameters
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import Step, View, dense_strides
 from funcflow.backends.schedule import grain

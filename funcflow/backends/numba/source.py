@@ -319,12 +319,12 @@ class _Printer:
         mask, others = self._use(s.mask), [self._use(v) for v in s.others]
         said = self._take_comments()
         self._flush(indent)
-        names = [self._name("t") for _ in s.results]
         self._line(f"{indent}if {mask.text}:", said)
         self.body(s.body, indent + "    ")
         values = [self._use(v) for v in s.values]
         said = self._take_comments()
         self._flush(indent + "    ")
+        names = [self._name("t") for _ in s.results]
         self._line(_assignment(indent + "    ", names, values), said)
         self._line(f"{indent}else:")
         self._line(_assignment(indent + "    ", names, others))

@@ -56,17 +56,12 @@ def _obstacle(program: Program, argument: int, result: int) -> str:
     given, made = program.arguments[argument], program.outputs[result]
     if not _same_type(given, made):
         return "no result has its shape and dtype"
-    reading = [
-        i for i, s in enumerate(program.steps) if any(v.buffer is given.buffer for v in s.reads)
-    ]
-    writing = [
-        i for i, s in enumerate(program.steps) if any(v.buffer is made.buffer for v in s.writes)
-    ]
-    if not reading or not writing or reading[-1] < writing[0]:
+    steps = list(enumerate(program.steps))
+    reading = [i for i, s in steps if any(v.buffer is given.buffer for v in s.reads)]
+    writing = [i for i, s in steps if any(v.buffer is made.buffer for v in s.writes)]
+    if not (given.size and reading and writing) or reading[-1] < writing[0]:
         return ""
-    step = program.steps[writing[0]]
-    if reading[-1] == writing[0] and may_overwrite(step, given.buffer, made.buffer):
+    first, last = writing[0], reading[-1]
+    if first == last and may_overwrite(program.steps[first], given.buffer, made.buffer):
         return ""
-    return (
-        f"step {reading[-1] + 1} reads it when step {writing[0] + 1} has begun to write the result"
-    )
+    return f"step {last + 1} reads it when step {first + 1} has begun to write the result"

@@ -214,9 +214,9 @@ class Fusion:
     def _add_reduction(self, eqn: JaxprEqn) -> None:
         (x,) = eqn.invars
         axes = eqn.params["axes"]
-        group = self._node.get(x) if isinstance(x, Var) else None
-        if isinstance(group, Group) and self._can_reduce(group, x, eqn):
-            place = group.places[x]
+        known = self._node.get(x) if isinstance(x, Var) else None
+        if isinstance(x, Var) and isinstance(known, Group) and self._can_reduce(known, x, eqn):
+            group, place = known, known.places[x]
         else:
             group = self._new_group(x.aval.shape)
             place = tuple(_axes(group, x.aval.shape))
@@ -274,7 +274,9 @@ class Fusion:
     def _fits(self, group: Group, eqn: JaxprEqn) -> Place | None:
         """Where the equation's results lie if it joins the group, or None."""
         for v in eqn.invars:
-            node = self._node.get(v) if isinstance(v, Var) else None
+            if not isinstance(v, Var):
+                continue
+            node = self._node.get(v)
             if node is group and not group.covers(group.places[v]):
                 self._refuse(group, eqn, _UNKNOWN_INSIDE)
                 return None
@@ -341,8 +343,9 @@ class Fusion:
                 size, taken = group.extents[a], set(theirs)
                 free = (b for b in other.reduced - taken if other.extents[b] == size)
                 theirs[k] = next(free, None)
-        renamed = {b: a for a, b in zip(ours, theirs, strict=True) if b is not None}
-        if None in renamed.values() or len(set(renamed.values())) < len(renamed):
+        pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if b is not None]
+        renamed = {b: a for a, b in pairs if a is not None}
+        if len(renamed) < len(pairs) or len(set(renamed.values())) < len(renamed):
             return "the axes of the loops differ"
         reduced = {renamed.get(b, b) for b in other.reduced}
         if group.operand_places and other.operand_places and group.reduced != reduced:

@@ -2,7 +2,8 @@
 
 Printers of the loop IR know few operations. Everything else is taken apart here, once for all of
 them: `expand` replaces each operation that has an entry in the registry, and the loops that come
-out have neither calls nor branches, so that they vectorise. `registry.py` has the rules.
+out have neither calls nor branches but guards around rare work, so that they vectorise.
+`registry.py` has the rules.
 
 The functions of a family stand in a file of the family's name. Their approximations are made for
 this package: minimax polynomials on reduced arguments, whose intervals and errors are stated beside

@@ -3,8 +3,8 @@
 Angles of moderate size lose a multiple of pi/2 that is known in three parts (W. Cody, W. Waite,
 1980). Of huge ones x 2/pi is computed modulo 4, with the digits of 2/pi that matter: the digits
 before them only add multiples of 4 (M. Payne, R. Hanek, 1983). Which digits matter depends on the
-exponent of x. There are neither tables nor branches in a vector loop, so exponents are divided
-into a few bands, each with its words of digits.
+exponent of x. There are no tables in a vector loop, so exponents are divided into a few bands, each
+with its words of digits. All that is under a guard, as most angles are not huge.
 """
 
 from fractions import Fraction

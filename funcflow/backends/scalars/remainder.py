@@ -3,8 +3,8 @@
 Usually the quotient is below 2^24 (float64: 2^53). Then it is exact when rounded and cut off, or
 one too large, and a fused multiply-add gives the remainder, which is a float.
 
-In general floats are integers times powers of two: |x| = a 2^i and |y| = b 2^j. Where |x| >= |y|, also i >= j
-(subnormal numbers take the exponent of the smallest normal one), and |x| mod |y| is
+In general floats are integers times powers of two: |x| = a 2^i and |y| = b 2^j. Where |x| >= |y|,
+also i >= j (subnormal numbers take the exponent of the smallest normal one), and |x| mod |y| is
 ((a 2^(i-j)) mod b) 2^j. The power of two is found modulo b by squaring: the upper five bits of
 i - j name a power that fits into a word, and each further bit squares it, and doubles it if set.
 Long division would take i - j steps, up to 2045.

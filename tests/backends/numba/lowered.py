@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import funcflow as ff
-from funcflow.backends.emit import copy_step
+from funcflow.backends.copying import copy_step
 from funcflow.backends.loop_check import check_kernel
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.numba.llvm import module_text

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import funcflow as ff
-from funcflow.backends.emit import copy_step
+from funcflow.backends.copying import copy_step
 from funcflow.backends.loop_check import check_kernel
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.numba import blas, kernels, runtime

@@ -459,3 +459,78 @@ def test_what_is_written_is_read_again_in_each_iteration(compiled: Any) -> None:
 )
 def test_texts(golden: Callable[[str, str], None], name: str, kernel: Kernel) -> None:
     golden(f"llvm_{name}.txt", module_text({name: kernel}))
+
+
+# --- guards -------------------------------------------------------------------------------------
+
+
+def guarded_roots(lanes: int, strides: tuple[Any, ...]) -> Kernel:
+    """sqrt(x) where x > 0, else x; times y."""
+    build = Builder()
+    with build.loop(0), build.loop(1, lanes=lanes):
+        x = build.load(0, f32)
+        with build.guard(build.let("gt", x, build.const(0, f32)), x) as rare:
+            rare.take(build.let("sqrt", x))
+        build.store(2, build.let("mul", rare.results[0], build.load(1, f32)))
+    views = operand(*strides), operand(ANY, UNIT), operand(ANY, UNIT, written=True)
+    return Kernel(2, views, (), build.body)
+
+
+@pytest.mark.parametrize("lanes", [1, 16])
+@pytest.mark.parametrize("strides", [(ANY, UNIT), (UNIT, FIXED), (FIXED, FIXED)])
+def test_guards(compiled: Any, lanes: int, strides: tuple[Any, ...]) -> None:
+    library = compiled(k=guarded_roots(lanes, strides))
+    for n in (0, 1, 5, 16, 37):
+        for x in (random(6, n), abs(random(6, n)), -abs(random(6, n))):  # some, all, none
+            x = x if strides[1] else random(6, 1) if strides[0] else random(1, 1)
+            y, out = random(6, n), np.zeros((6, n), f32)
+            library.run("k", (6, n), [x, y, out])
+            with np.errstate(invalid="ignore"):
+                assert np.array_equal(out, np.where(x > 0, np.sqrt(x), x) * y)
+
+
+def test_rare_work_is_skipped_and_stays_in_its_guard() -> None:
+    def blocks(strides: tuple[Any, ...]) -> list[str]:
+        """The blocks that the guards and the roots are in."""
+        found, block = [], ""
+        for line in module_text({"k": guarded_roots(16, strides)}).splitlines():
+            block = line[:-1] if line.endswith(":") else block
+            if "!prof" in line or ("sqrt" in line and "declare" not in line):
+                found.append(block.rstrip("0123456789"))
+        return found
+
+    # in the main loop and the tail; once for each row, before them; once for all, at the start
+    assert blocks((ANY, UNIT)) == ["main", "rare", "tail", "rare"]
+    assert blocks((UNIT, FIXED)) == ["before", "rare"]
+
+
+def test_a_parameter_that_a_guard_loads_is_known_after_it(compiled: Any) -> None:
+    build = Builder()
+    x, zero = build.scalar(0, f32), build.const(0, f32)
+    with build.guard(build.let("lt", x, zero), x) as rare:
+        rare.take(build.let("mul", x, build.scalar(1, f32)))
+    build.store(0, build.let("add", *rare.results, build.scalar(1, f32)))
+    library = compiled(k=Kernel(0, (operand(written=True),), (f32, f32), build.body))
+    for x, wanted in ((2, 5), (-2, -3)):
+        out = np.zeros((), f32)
+        library.run("k", (), [out], (x, 3))
+        assert out == wanted
+
+
+def test_what_a_guard_spreads_over_the_lanes(compiled: Any) -> None:
+    # the factor is a scalar of the loop around, spread inside the guard and after it
+    build = Builder()
+    with build.loop(0):
+        factor = build.let("sqrt", build.load(1, f32))
+        with build.loop(1, lanes=8):
+            x = build.load(0, f32)
+            with build.guard(build.let("lt", x, factor), x) as rare:
+                place = build.let("convert", build.index(0), dtype=f32)
+                rare.take(build.let("mul", build.let("add", x, place), factor))
+            build.store(2, build.let("sub", *rare.results, factor))
+    views = operand(ANY, UNIT), operand(UNIT, FIXED), operand(ANY, UNIT, written=True)
+    library = compiled(k=Kernel(2, views, (), build.body))
+    x, y, out = random(5, 21), abs(random(5, 1)), np.zeros((5, 21), f32)
+    library.run("k", x.shape, [x, y, out])
+    factor, place = np.sqrt(y), np.arange(5, dtype=f32)[:, None]
+    assert np.array_equal(out, np.where(x < factor, (x + place) * factor, x) - factor)

@@ -151,6 +151,31 @@ def test_swapped_values_change_at_once():
     assert out == 2
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_guards_are_conditionals(compiled):
+    build = Builder()
+    zero = build.const(0, F32)
+    with build.loop(0):
+        x = build.load(0, F32)
+        with build.guard(build.let("gt", x, zero), x, zero) as rare:
+            root = build.let("sqrt", x)
+            rare.take(root, build.let("div", x, root))
+        build.store(1, build.let("sub", *rare.results))
+    kernel = Kernel(1, (view(F32, UNIT), view(F32, UNIT, written=True)), (), build.body)
+    assert kernel_source(kernel).partition('"""\n    for')[2].splitlines()[1:] == [
+        "        x0 = p0[i0]",
+        "        if x0 > np.float32(0.0):",
+        "            t = np.sqrt(x0)",
+        "            t_2, t_3 = t, x0 / t",
+        "        else:",
+        "            t_2, t_3 = x0, np.float32(0.0)",
+        "        p1[i0] = t_2 - t_3",
+    ]
+    x, out = np.array([4, -4, 0], F32), np.zeros(3, F32)
+    run_source(kernel, [x, out], compiled=compiled)
+    assert out.tolist() == [0, -4, 0]
+
+
 def test_helpers_come_with_those_that_they_call():
     names = [text.partition("(")[0] for text in helpers("x = fma(a, b, c)")]
     assert names == ["def odd_sum", "def halves", "def fma"]

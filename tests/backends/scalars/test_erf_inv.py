@@ -1,6 +1,8 @@
 """erf_inv of float32 has the bits of its reference; of float64 it has no expansion."""
 
+import ml_dtypes
 import numpy as np
+import pytest
 
 from funcflow.backends.scalars.registry import find_expansion
 
@@ -12,6 +14,11 @@ def test_bits(check_on):
     tiny = np.exp2(rng.uniform(-149, -1, 2000)).astype(np.float32)
     ends = np.array([0.0, -0.0, 1, -1, 1.5, np.inf, -np.inf, np.nan], np.float32)
     check_on("erf_inv", np.concatenate([x, tails, -tails, tiny, ends]))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_narrow_floats(dtype, check_on):
+    check_on("erf_inv", np.arange(2**16, dtype=np.uint16).view(dtype))
 
 
 def test_double_precision_has_no_expansion():

@@ -7,6 +7,7 @@ import pytest
 
 from funcflow.backends.loop_ir import Builder, Load, Value
 from funcflow.backends.scalars.evaluate import evaluate_ops, exact_fma
+from funcflow.core import dtypes
 
 
 @pytest.mark.parametrize("size", [1, 60, 1000])
@@ -37,11 +38,23 @@ def test_fma_of_infinities_zeros_and_overflow():
     a, b, c = (x.ravel() for x in np.meshgrid(numbers, numbers, numbers))
     with np.errstate(all="ignore"):
         plain = a * b + c
-    exact = np.isin(np.abs(a), [1e308]) & np.isin(np.abs(b), [1e308]) & np.isfinite(c)
-    for found, wanted in zip(exact_fma(a, b, c)[~exact], plain[~exact], strict=True):
+    beyond = np.isin(np.abs(a), [1e308]) & np.isin(np.abs(b), [1e308])
+    for found, wanted in zip(exact_fma(a, b, c)[~beyond], plain[~beyond], strict=True):
         assert found == wanted or (np.isnan(found) and np.isnan(wanted))
         assert np.signbit(found) == np.signbit(wanted) or np.isnan(found)
-    assert np.isinf(exact_fma(a, b, c)[exact]).all()
+    assert np.isinf(exact_fma(a, b, c)[beyond & np.isfinite(c)]).all()
+    # the exact product is finite, so infinite and NaN addends win
+    special = beyond & ~np.isfinite(c)
+    np.testing.assert_array_equal(exact_fma(a, b, c)[special], c[special])
+
+
+def test_fma_of_bfloat16_is_rounded_once():
+    # just above the middle of two numbers: float32 does not see it
+    a, b, c = (np.array([x], dtypes.bfloat16) for x in (1 + 2.0**-7, 1 + 2.0**-1, 2.0**-40))
+    exact = Fraction(3, 2) + Fraction(3, 2**8) + Fraction(1, 2**40)
+    assert Fraction(3, 2) + Fraction(2, 2**8) < exact < Fraction(3, 2) + Fraction(4, 2**8)
+    assert exact_fma(a, b, c).astype(float) == 1.5 + 2.0**-6
+    assert exact_fma(a, b, np.negative(c)).astype(float) == 1.5 + 2.0**-7
 
 
 @pytest.mark.parametrize(
@@ -60,6 +73,15 @@ def test_integers(op, args, wanted):
     out = build.let(op, *values)
     given = {v: np.array(x, np.int32) for v, x in zip(values, args, strict=True)}
     assert evaluate_ops(build.body, given)[out].tolist() == wanted
+
+
+def test_guards():
+    build, x = Builder(), Value(np.dtype(np.float32))
+    with build.guard(build.let("gt", x, build.const(0, x.dtype)), x) as rare:
+        rare.take(build.let("sqrt", x))
+    (out,) = rare.results
+    given = {x: np.array([-4, 0, 4], np.float32)}
+    assert evaluate_ops(build.body, given)[out].tolist() == [-4, 0, 2]
 
 
 def test_loads_are_refused():

@@ -10,6 +10,7 @@ from funcflow.backends.loop_ir import (
     MACHINE_OPS,
     UNIT,
     Builder,
+    Guard,
     Kernel,
     Let,
     Operand,
@@ -80,6 +81,23 @@ def test_carried_values_are_renamed():
     expanded = expand(Kernel(2, operands, (), build.body))
     check_kernel(expanded)
     assert set(_ops(expanded)) <= MACHINE_OPS
+
+
+def test_guarded_values_are_renamed():
+    build = Builder()
+    with build.loop(0, lanes=8):
+        x = build.let("tanh", build.load(0, F32))
+        with build.guard(build.let("is_finite", x), x) as rare:
+            y = build.let("exp", x)
+            rare.take(build.let("sub", y, build.let("sin", y)))
+        build.store(1, build.let("log", *rare.results))
+    operands = Operand(F32, (UNIT,)), Operand(F32, (UNIT,), written=True)
+    expanded = expand(Kernel(1, operands, (), build.body))
+    check_kernel(expanded)
+    assert set(_ops(expanded)) <= MACHINE_OPS
+    # the sine has a guard of its own
+    outer, inner = (s for s in statements(expanded.body) if isinstance(s, Guard))
+    assert inner in outer.body
 
 
 def test_several_results_are_computed_once(monkeypatch):

@@ -32,6 +32,23 @@ def test_a_name_goes_before_a_kind_and_that_before_any(monkeypatch):
     assert is_widened("op", dtypes.bfloat16)
 
 
+def test_narrow_floats_are_served_by_name(monkeypatch):
+    monkeypatch.setattr("funcflow.backends.scalars.registry.EXPANSIONS", {})
+
+    @expansion("op", "any")
+    def for_any(build, x):
+        return x
+
+    @expansion("op", "float32")
+    def for_single(build, x):
+        return x
+
+    for dtype in (np.dtype(np.float16), dtypes.bfloat16):
+        assert find_expansion("op", dtype) is for_single
+        assert is_widened("op", dtype)
+    assert find_expansion("op", np.dtype(np.float64)) is for_any
+
+
 def test_transcendental_functions_are_registered():
     names = {name for name, kind in EXPANSIONS if kind in ("f", "float32")}
     wanted = "exp exp2 expm1 logistic log log1p sin cos tan asin acos atan atan2 sinh cosh tanh"

@@ -1,0 +1,115 @@
+"""Loops and branches as native steps, against the reference."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import funcflow as ff
+import funcflow.numpy as fnp
+from funcflow import lax
+from funcflow.transforms.executables import compiled
+
+RNG = np.random.default_rng(0)
+W = RNG.standard_normal((5, 5)).astype(np.float32)
+X = RNG.standard_normal(5).astype(np.float32)
+
+
+def scan(length, reverse=False):
+    xs = np.linspace(-1, 1, 5 * length, dtype=np.float32).reshape(length, 5)
+
+    def f(x):
+        return lax.scan(lambda c, z: (fnp.tanh(c @ W) + z, c * 2), x, xs, reverse=reverse)
+
+    return f
+
+
+def countdown(steps):
+    def f(x):
+        return lax.while_loop(
+            lambda c: c[0] < steps, lambda c: (c[0] + 1, fnp.tanh(c[1] @ W), c[1]), (0, x, x)
+        )
+
+    return f
+
+
+def branches(index):
+    def f(x):
+        return lax.switch(index, [lambda x: x @ W, fnp.tanh, lambda x: x], x)
+
+    return f
+
+
+def nested(x):
+    def step(c, _):
+        c = lax.fori_loop(
+            0, 3, lambda i, c: lax.cond(c[0] > 0, lambda c: c @ W, lambda c: -c, c), c
+        )
+        return c, c[0]
+
+    return lax.scan(step, x, None, length=4)
+
+
+def two_carries(x):
+    """Each becomes the other: neither may be overwritten before it is read."""
+    return lax.scan(lambda c, _: ((c[1], c[0] + 1), c), (x, 2 * x), None, length=5)
+
+
+def is_native(f, *args):
+    """Whether all steps of a program are native."""
+    closed = ff.jit(f).lower(*args).compile().lowered.jaxpr
+    return compiled(closed).table is not None
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(scan(n) for n in (0, 1, 2, 7)),
+        *(scan(n, reverse=True) for n in (0, 1, 2, 7)),
+        *(countdown(n) for n in (0, 1, 2, 7)),
+        *map(branches, (-1, 0, 1, 2, 9)),
+        nested,
+        two_carries,
+        ff.grad(lambda x: fnp.sum(scan(6)(x)[1] ** 2)),
+        ff.grad(lambda x: fnp.sum(countdown(6)(x)[1])),
+        ff.grad(lambda x: fnp.sum(nested(x)[1])),
+        ff.vmap(lambda t: lax.while_loop(lambda c: c < 3, lambda c: c * 1.5, t + 0.1)),
+    ],
+)
+def test_equals_the_reference(f):
+    x = np.abs(X)
+    got = ff.jit(f)(x)
+    with ff.config(backend="reference"):
+        expected = ff.jit(f)(x)
+    for a, b in zip(ff.tree.leaves(got), ff.tree.leaves(expected), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("f", [scan(7), countdown(3), branches(1), nested])
+def test_runs_without_python(f):
+    assert is_native(f, X)
+
+
+def test_a_body_with_a_host_step_is_run_from_python():
+    seen = []
+
+    def step(c, _):
+        ff.debug.callback(lambda v: seen.append(float(v)), c[0])
+        return c + 1, c
+
+    f = ff.jit(lambda x: lax.scan(step, x, None, length=3)[0])
+    np.testing.assert_array_equal(f(np.zeros(2, np.float32)), [3, 3])
+    assert seen == [0, 1, 2]
+    assert not is_native(lambda x: lax.scan(step, x, None, length=3)[0], X)
+
+
+def test_two_threads_run_one_loop():
+    """Each call has carries and an arena of its own."""
+    f = ff.jit(lambda x: lax.fori_loop(0, 200, lambda i, c: fnp.tanh(c @ W) + x, x))
+    inputs = [X * k for k in range(8)]
+    expected = [np.asarray(f(x)) for x in inputs]
+    with ThreadPoolExecutor(8) as executor:
+        for _ in range(20):
+            for a, b in zip(executor.map(f, inputs), expected, strict=True):
+                np.testing.assert_array_equal(a, b)
