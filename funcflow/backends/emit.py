@@ -336,6 +336,7 @@ class GroupWriter:
             for eqn, inside in zip(reductions, first, strict=True):
                 x = widened(self._build, self._value(*self._reduced_operand(eqn)), eqn)
                 nexts.append(next_values(self._build, eqn, inside, x, self._position))
+                self._origins |= dict.fromkeys(nexts[-1], eqn)
             for v in stored:
                 self._store(v)
             return nexts

@@ -24,8 +24,8 @@ from funcflow.core.source import Source
 from funcflow.lax.forms import ELEMENTWISE
 
 WIDTH = 100
-_COMPUTES_AT_LEAST = 16
-_PLACE = 16  # characters of a file's name and line
+_COMPUTES_AT_LEAST = 11
+_PLACE = 17  # characters of a file's name and line
 
 _DATA_MOVEMENT = VIEWS | IDENTITIES
 
@@ -299,7 +299,7 @@ def _cells(step: StepReport, total: float) -> tuple[str, ...]:
         _time(seconds) if seconds is not None else "",
         f"{100 * seconds / total:.0f}" if seconds is not None and total else "",
         _rate(step),
-        place_of(step.source)[-_PLACE:],
+        _cut_front(place_of(step.source), _PLACE),
     )
     return tuple(c if n in (2, 3) else c.replace(" ", "") for n, c in enumerate(cells))
 
@@ -332,6 +332,10 @@ def _cut(text: str, width: int) -> str:
 
 
 _SHORTEST = 1e-7  # what is shorter cannot be measured
+
+
+def _cut_front(text: str, width: int) -> str:
+    return text if len(text) <= width else ".." + text[2 - width :]
 
 
 def _time(seconds: float) -> str:

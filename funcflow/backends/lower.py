@@ -6,9 +6,10 @@ from typing import TypeAlias
 from funcflow.backends.copying import copy_step, fill_step
 from funcflow.backends.emit import GroupWriter
 from funcflow.backends.passes.fuse import Alias, Fusion, Group, Node
+from funcflow.backends.passes.recompute import recompute
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import Program, Step, View
-from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Var
+from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
 
 Lowerings: TypeAlias = Mapping[Primitive, Lowering]
@@ -17,17 +18,19 @@ Lowerings: TypeAlias = Mapping[Primitive, Lowering]
 def lower_program(closed: ClosedJaxpr, lowerings: Lowerings) -> Program:
     """The program of a jaxpr, with routines from the target's table."""
     fusion = Fusion(closed.jaxpr)
+    again = recompute(fusion, closed.jaxpr)
+    virtual = fusion.virtual | again
 
     def fill(v: Var, target: View) -> Step:
-        step = fill_step(v, target, fusion.virtual, plan.operand)
+        step = fill_step(v, target, virtual, plan.operand)
         step.note = "copy: a value that is cheap to compute, stored for who needs all of it"
         return step
 
     plan = Planner(closed, copy_step, fill)
-    needed = _needed(fusion, closed.jaxpr)
+    needed = _needed(fusion, again, closed.jaxpr)
     for node in fusion.nodes:
         if isinstance(node, Group):
-            _lower_group(plan, fusion, node, needed)
+            _lower_group(plan, virtual, node, needed)
         elif isinstance(node, Alias):
             _lower_alias(plan, node.eqns[0])
         else:
@@ -37,17 +40,23 @@ def lower_program(closed: ClosedJaxpr, lowerings: Lowerings) -> Program:
     return program
 
 
-def _needed(fusion: Fusion, jaxpr: Jaxpr) -> set[Var]:
+def _needed(fusion: Fusion, again: Mapping[Var, JaxprEqn], jaxpr: Jaxpr) -> set[Var]:
     """The variables that are read outside the node that defines them."""
     home = {v: node for node in fusion.nodes for eqn in node.eqns for v in eqn.outvars}
     needed = {v for v in jaxpr.outvars if isinstance(v, Var)}
     for node in fusion.nodes:
-        for eqn in node.eqns:
-            needed.update(
-                v
-                for v in eqn.invars
-                if isinstance(v, Var) and (home.get(v) is not node or not _inside(node, v))
-            )
+        stack = [v for eqn in node.eqns for v in eqn.invars]
+        seen: set[Var] = set()
+        while stack:
+            v = stack.pop()
+            if isinstance(v, Literal) or v in seen:
+                continue
+            seen.add(v)
+            outside = home.get(v) is not node
+            if outside and v in again:
+                stack += again[v].invars
+            elif outside or not _inside(node, v):
+                needed.add(v)
     return needed
 
 
@@ -56,7 +65,9 @@ def _inside(node: Node, v: Var) -> bool:
     return not isinstance(node, Group) or node.covers(node.places[v])
 
 
-def _lower_group(plan: Planner, fusion: Fusion, group: Group, needed: set[Var]) -> None:
+def _lower_group(
+    plan: Planner, virtual: Mapping[Var, JaxprEqn], group: Group, needed: set[Var]
+) -> None:
     # A view of a value of the group is not stored but for an output: what it is a view of is.
     views = {e.outvars[0]: e for e in group.eqns if e.primitive.name in _VIEWS}
     later: list[JaxprEqn] = []
@@ -74,7 +85,7 @@ def _lower_group(plan: Planner, fusion: Fusion, group: Group, needed: set[Var]) 
             stored[v] = None
             later += [e for e in reversed(chain) if e not in later]
     outputs = {v: plan.result(v) for v in stored}
-    writer = GroupWriter(group, fusion.virtual, plan.operand, outputs)
+    writer = GroupWriter(group, virtual, plan.operand, outputs)
     plan.steps += writer.steps()
     for eqn in later:
         _lower_alias(plan, eqn)

@@ -71,7 +71,13 @@ class ReferenceBackend:
     ) -> Explanation:
         """One host step for each equation."""
         steps = [
-            Step(HostCall(eqn, _REASON), _views(eqn.invars), _views(eqn.outvars), eqns=(eqn,))
+            Step(
+                HostCall(eqn, _REASON),
+                _views(eqn.invars),
+                _views(eqn.outvars),
+                eqns=(eqn,),
+                note=_REASON,
+            )
             for eqn in jaxpr.jaxpr.eqns
         ]
         program = Program([], [], [], steps)

@@ -43,6 +43,9 @@ def classes_of(weak: Sequence[bool]) -> list[type[ConcreteArray]]:
     return [WeakArray if w else ConcreteArray for w in weak]
 
 
+_ARRAYS = (ConcreteArray, WeakArray)
+
+
 def signature(args: tuple[Any, ...]) -> tuple[Hashable, list[Any], list[Any]] | None:
     """The key of a call with positional arguments, their buffers and their leaves.
 
@@ -55,8 +58,8 @@ def signature(args: tuple[Any, ...]) -> tuple[Hashable, list[Any], list[Any]] | 
     buffers: list[Any] = []
     for x in leaves:
         kind = type(x)
-        if kind is ConcreteArray or kind is WeakArray:
-            x = x._value  # pyright: ignore[reportPrivateUsage]
+        if kind in _ARRAYS:
+            x = x._value
         if type(x) is not np.ndarray:
             return None
         buffers.append(x)

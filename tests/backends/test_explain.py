@@ -31,7 +31,7 @@ def test_one_kernel():
     assert step.flops == 5 * 16_000
     assert step.seconds >= 0 and explanation.seconds > 0
     assert step.source.function == "softmax"
-    assert "test_explain.py:" in str(explanation)
+    assert re.search(r"t_explain.py:\d+", str(explanation))
     assert explanation.memory.peak == step.nbytes
 
 
@@ -59,13 +59,13 @@ def test_nothing_falls_back_in_silence():
         y = ff.pure_callback(np.sin, x, x) @ x
         return y[:2], y, x
 
-    explanation = explained(f, np.ones((8, 8), "f4"))
+    explanation = explained(f, np.ones((64, 64), "f4"))
     text = str(explanation)
     for step in explanation.steps:
         if step.kind != "kernel" or step.is_copy:
             assert step.note and f"{step.number}  {step.note}" in text
     assert re.search(r"Python runs:\n +\d  pure_callback", text)
-    assert "gemm 8x8x8" in text
+    assert "gemm 64x64x64" in text
     assert "copy: a result that is part of an argument" in text
 
 

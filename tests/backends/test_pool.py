@@ -216,3 +216,18 @@ def test_threads_never_share_a_block(pool, monkeypatch):
     assert not wrong
     stats = pool.stats()
     assert stats["reused"] > stats["fresh"]
+
+
+def test_a_sole_view_is_told_from_others():
+    for limit in (2**30, 0):  # blocks are kept, or they are not
+        pool = Pool(limit)
+        x = pool.take_array((100, 1000), np.dtype(np.float32))
+        assert pool.is_sole_view(x)
+        y = x[1:]
+        assert not pool.is_sole_view(x)
+        assert not pool.is_sole_view(y)
+        del y
+        assert pool.is_sole_view(x)
+        buffer = memoryview(x)[:10]
+        assert not pool.is_sole_view(np.asarray(buffer))
+    assert not Pool(0).is_sole_view(np.frombuffer(bytes(8)))

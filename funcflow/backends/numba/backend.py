@@ -15,7 +15,7 @@ from funcflow.backends.passes.fuse import Fusion
 from funcflow.backends.passes.memory import plan_memory, without_idle_copies
 from funcflow.backends.pipeline import PASSES, lower, prepare
 from funcflow.backends.planner import Lowering
-from funcflow.backends.program import HostCall, Program, Step
+from funcflow.backends.program import HostCall, Program
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 
@@ -59,7 +59,8 @@ class CpuBackend:
         # compiled anew, since a program in the cache may have come from equal lines elsewhere
         compiled, loaded = store().compiled, store().loaded
         executable = _compiled(jaxpr)
-        count = len({s.work.text for s in executable.program.steps if not _is_host(s)})
+        works = [step.work for step in executable.program.steps]
+        count = len({work.text for work in works if not isinstance(work, HostCall)})
         compiled = store().compiled - compiled
         loaded = min(store().loaded - loaded, count - compiled)  # more may come along
         facts = [
@@ -74,10 +75,6 @@ class CpuBackend:
 
     def kernels_compiled(self) -> int:
         return store().compiled
-
-
-def _is_host(step: Step) -> bool:
-    return isinstance(step.work, HostCall)
 
 
 def _program(jaxpr: ClosedJaxpr) -> Program:

@@ -87,21 +87,14 @@ class _Function(Memory):
     # --- guards ---------------------------------------------------------------------------------
 
     def guard(self, s: Guard) -> None:
+        """A branch around the body: in a vector loop if the mask holds in no lane."""
         if all(map(self.is_printed, s.results)):
             return
         self.free_values(s.body)
         level = max(self.lowest, *[self.level.get(v, 0) for v in _dependencies(s)])
-        n, splats, lowest = next(self.numbers), self.splats, self.lowest
-        before, around = self.blocks[level], self.levels[level]
-        # what is spread over the lanes inside is unknown after the guard
-        self.splats, self.lowest = dict(splats), level
-        self.blocks[level], self.levels[level] = f"rare{n}", []
-        self.region(s.body)
-        wide = not self.wide.isdisjoint((s.mask, *s.values, *s.others))
-        values = [self.vector(v) if wide else self.names[v] for v in s.values]
-        last, rare = self.blocks[level], self.levels[level]
-        self.blocks[level], self.levels[level] = f"join{n}", around
-        self.splats, self.lowest = splats, lowest
+        n, before = next(self.numbers), self.blocks[level]
+        values, rare, wide = self.rare_code(s, level, f"rare{n}")
+        last, self.blocks[level] = self.blocks[level], f"join{n}"
         others = [self.vector(v) if wide else self.names[v] for v in s.others]
         types = [ops.register_type(v.dtype, self.lanes if wide else 1) for v in s.results]
         condition = self.names[s.mask]
@@ -113,7 +106,7 @@ class _Function(Memory):
                 rare.append(f"  {name} = select {mask}, {t} {value}, {t} {other}")
             values = chosen
         self.declares[_RARE] = None
-        around += [
+        self.levels[level] += [
             f"  br i1 {condition}, label %rare{n}, label %join{n}, !prof !0",
             f"rare{n}:",
             *rare,
@@ -123,6 +116,19 @@ class _Function(Memory):
         for result, t, value, other in zip(s.results, types, values, others, strict=True):
             name = self.put(level, f"phi {t} [{other}, %{before}], [{value}, %{last}]")
             self.define(result, name, level, wide)
+
+    def rare_code(self, s: Guard, level: int, block: str) -> tuple[list[str], list[str], bool]:
+        """The values that a guard's body computes, its code, and whether the values are vectors."""
+        around, splats, lowest = self.levels[level], self.splats, self.lowest
+        # what is spread over the lanes inside is unknown after the guard
+        self.splats, self.lowest = dict(splats), level
+        self.blocks[level], self.levels[level] = block, []
+        self.region(s.body)
+        wide = not self.wide.isdisjoint((s.mask, *s.values, *s.others))
+        values = [self.vector(v) if wide else self.names[v] for v in s.values]
+        code, self.levels[level] = self.levels[level], around
+        self.splats, self.lowest = splats, lowest
+        return values, code, wide
 
     def free_values(self, body: tuple[Statement, ...]) -> None:
         """What has no arguments: it costs nothing, and later code shares parameters that it loads.

@@ -19,9 +19,13 @@ def erf_inv(build: Builder, x: Value) -> Value:
     centre, tail = reference._SINGLE
     w = f("neg", _log1p(f, f("mul", x, f("neg", x))))
     near = f.horner(f("sub", w, centre.shift), centre.polynomial)
-    far = f.horner(f("sub", f("sqrt", w), tail.shift), tail.polynomial)
-    factor = f.choose(f("ge", w, centre.below), far, near)
-    return f("mul", x, f.choose(f("eq", w, math.inf), math.inf, factor))
+
+    def far(f: Floats) -> tuple[Value]:
+        factor = f.horner(f("sub", f("sqrt", w), tail.shift), tail.polynomial)
+        return (f.choose(f("eq", w, math.inf), math.inf, factor),)
+
+    (factor,) = f.rarely(f("ge", w, centre.below), far, near)
+    return f("mul", x, factor)
 
 
 def _log1p(f: Floats, x: Value) -> Value:

@@ -77,7 +77,7 @@ def erfc(build: Builder, x: Value) -> Value:
 
 
 def _erf_near_0(f: Floats, x: Value) -> Value:
-    return f("fma", x, f.horner(f("mul", x, x), f.pick(_ERF_SINGLE, _ERF_DOUBLE)), x)
+    return f("fma", x, f.even_odd(f("mul", x, x), f.pick(_ERF_SINGLE, _ERF_DOUBLE)), x)
 
 
 def _erf_beyond_1(f: Floats, x: Value) -> Value:
@@ -85,7 +85,7 @@ def _erf_beyond_1(f: Floats, x: Value) -> Value:
     if f.single:
         log = f.horner(x, _LOG2_ERFC_SINGLE)
     else:
-        log = f.horner(f("sub", x, 1.0), _LOG2_ERFC_DOUBLE)
+        log = f.even_odd(f("sub", x, 1.0), _LOG2_ERFC_DOUBLE)
     whole, n = rounded(f, log, 1.0, f.bias)
     power = f.from_bits(f("shift_left", n, f.digits))
     return f("fma", f("neg", power), exp2_near_0(f, f("sub", log, whole)), 1.0)

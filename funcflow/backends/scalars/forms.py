@@ -69,6 +69,12 @@ class Floats:
             total = self("fma", total, x, coefficient)
         return total
 
+    def even_odd(self, x: Value, coefficients: Sequence[float]) -> Value:
+        """The same of a long polynomial, as E(x^2) + x O(x^2): two chains of half the length."""
+        square = self("mul", x, x)
+        even, odd = coefficients[::-2][::-1], coefficients[-2::-2][::-1]
+        return self("fma", x, self.horner(square, odd), self.horner(square, even))
+
     def at_most(self, x: Value, bound: float) -> Value:
         """The smaller of `x` and `bound`; NaN if `x` is NaN."""
         return self("select", self("gt", x, bound), bound, x)

@@ -59,3 +59,15 @@ def test_multiples_leave_a_zero_with_the_sign_of_x(dtype: str, check_on: Check) 
     factors = (np.arange(COUNT) % 15 - 7).astype(dtype)
     with np.errstate(all="ignore"):
         check_on("rem", divisors * factors, divisors)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_quotients_next_to_whole_numbers(dtype: str, check_on: Check) -> None:
+    # where they round up to the whole number, and where they become too large to be exact
+    rng, d = np.random.default_rng(9), np.dtype(dtype)
+    digits = np.finfo(d).nmant
+    divisors = rng.uniform(1, 2, COUNT).astype(d)
+    factors = np.exp2(rng.uniform(0, digits + 3, COUNT)).round().astype(d)
+    products = factors * divisors
+    for x in (products, np.nextafter(products, d.type(0)), np.nextafter(products, d.type(np.inf))):
+        check_on("rem", x, divisors)
