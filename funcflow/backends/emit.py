@@ -337,6 +337,8 @@ class GroupWriter:
                 x = widened(self._build, self._value(*self._reduced_operand(eqn)), eqn)
                 nexts.append(next_values(self._build, eqn, inside, x, self._position))
                 self._origins |= dict.fromkeys(nexts[-1], eqn)
+            for v in stored:  # before the first is stored, where another may have been kept
+                self._value(v, self._group.places[v])
             for v in stored:
                 self._store(v)
             return nexts

@@ -85,6 +85,7 @@ class Explanation:
         memory: what a call needs.
         seconds: the median time of a call; None if it was not measured.
         facts: a name and a text: the threads, the kernels, the disk cache.
+        inner: explanations of the bodies of loops and branches that run natively.
     """
 
     title: str
@@ -93,16 +94,23 @@ class Explanation:
     memory: Memory
     seconds: float | None
     facts: Sequence[tuple[str, str]]
+    inner: "Sequence[Explanation]" = ()
 
     def __str__(self) -> str:
-        sections = [_table(self)]
-        for heading, lines in self._sections():
-            if lines:
-                sections.append("\n".join([heading, *(f"  {line}" for line in lines)]))
+        sections = [*self._tables()]
         facts = [("memory", str(self.memory)), *self.facts]
         width = max(len(name) for name, _ in facts)
         sections.append("\n".join(f"{name:{width}}  {text}" for name, text in facts))
         return "\n\n".join(sections)
+
+    def _tables(self) -> Iterator[str]:
+        """The steps and what is to be said of them; then those of bodies."""
+        yield _table(self)
+        for heading, lines in self._sections():
+            if lines:
+                yield "\n".join([heading, *(f"  {line}" for line in lines)])
+        for body in self.inner:
+            yield from body._tables()
 
     def _sections(self) -> Iterator[tuple[str, list[str]]]:
         def notes(chosen: Callable[[StepReport], bool]) -> list[str]:
@@ -137,7 +145,19 @@ def explain(
         for number, step in enumerate(program.steps, 1)
     ]
     call = seconds[-1] if seconds else None
-    return Explanation(title, steps, _stored_between(program), memory, call, facts)
+    inner = list(_bodies(program, title))
+    return Explanation(title, steps, _stored_between(program), memory, call, facts, inner)
+
+
+def _bodies(program: Program, title: str) -> Iterator[Explanation]:
+    """The explanations of what steps run as their bodies."""
+    for number, step in enumerate(program.steps, 1):
+        names = ", ".join(dict.fromkeys(eqn.primitive.name for eqn in step.eqns))
+        for body in step.resources:
+            inner = getattr(body, "program", None)
+            if isinstance(inner, Program):
+                head = f"inside step {number} ({names}) of {title}"
+                yield explain(inner, head, body.memory(), None, [])
 
 
 def donation_facts(donations: Donations, names: Mapping[int, str]) -> list[tuple[str, str]]:

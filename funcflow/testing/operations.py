@@ -425,7 +425,7 @@ def convolution(w: Writer) -> Any:
         image,
         kernel,
         [w.choose([1, 1, 2]) for _ in range(dims)],
-        w.choose(["SAME", "VALID", [(w.integer(0, 2), w.integer(0, 2)) for _ in range(dims)]]),
+        [(w.integer(0, 2), w.integer(0, 2)) for _ in range(dims)],
         lhs_dilation=[w.choose([1, 1, 2]) for _ in range(dims)],
         rhs_dilation=[w.choose([1, 1, 2]) for _ in range(dims)],
         dimension_numbers=numbers,

@@ -140,3 +140,14 @@ def test_programs_as_text():
 )
 def test_bytes(count, text):
     assert in_bytes(count) == text
+
+
+def test_bodies_of_native_loops_are_explained():
+    def f(x):
+        return lax.fori_loop(0, 5, lambda i, c: fnp.sin(c) * 2, x)
+
+    explanation = explained(f, np.ones(3))
+    (body,) = explanation.inner
+    assert ("sin", "mul") in [step.computes for step in body.steps]
+    assert f"\n\n{body.title}: {len(body.steps)} step" in str(explanation)
+    assert re.fullmatch(r"inside step \d \(\w+\) of jit of f", body.title)

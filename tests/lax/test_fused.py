@@ -27,7 +27,7 @@ def near_halves(dtype: Any) -> list[Any]:
     shifts = rng.integers(1, 4, 4000)
     a = (2**shifts + 1).astype(dtype)
     b = (rng.integers(2 ** (digits - 2), 2 ** (digits - 1), 4000) | 1).astype(dtype)
-    c = np.ldexp(rng.integers(-2, 3, 4000).astype(dtype), -rng.integers(0, 12, 4000))
+    c = np.ldexp(rng.integers(-2, 3, 4000).astype(dtype), -rng.integers(0, 40, 4000))
     return [a * rng.choice([-1, 1], 4000).astype(dtype), b, (c * c * c).astype(dtype)]
 
 

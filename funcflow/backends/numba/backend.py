@@ -15,7 +15,7 @@ from funcflow.backends.passes.fuse import Fusion
 from funcflow.backends.passes.memory import plan_memory, without_idle_copies
 from funcflow.backends.pipeline import PASSES, lower, prepare
 from funcflow.backends.planner import Lowering
-from funcflow.backends.program import HostCall, Program
+from funcflow.backends.program import Program
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 
@@ -59,13 +59,10 @@ class CpuBackend:
         # compiled anew, since a program in the cache may have come from equal lines elsewhere
         compiled, loaded = store().compiled, store().loaded
         executable = _compiled(jaxpr)
-        works = [step.work for step in executable.program.steps]
-        count = len({work.text for work in works if not isinstance(work, HostCall)})
-        compiled = store().compiled - compiled
-        loaded = min(store().loaded - loaded, count - compiled)  # more may come along
+        compiled, loaded = store().compiled - compiled, store().loaded - loaded
         facts = [
             ("threads", threads.serial_reason() or str(threads.thread_count())),
-            ("native code", f"{count} distinct: {compiled} compiled now, {loaded} from disk"),
+            ("native code", f"{compiled} compiled and {loaded} loaded now; the rest was known"),
             ("disk cache", store().disk.status.removeprefix("disk cache ")),
         ]
         given = donation_facts(executable.donations(list(donated)), donated)

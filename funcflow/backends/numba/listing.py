@@ -8,6 +8,7 @@ from funcflow.backends.loop_ir import Kernel, Value
 from funcflow.backends.numba.kernels import batch_text
 from funcflow.backends.numba.source import kernel_source
 from funcflow.backends.program import Program, Routine, Step
+from funcflow.backends.scalars import expand
 from funcflow.core.errors import CompileError
 from funcflow.core.jaxpr import JaxprEqn
 
@@ -34,8 +35,8 @@ def source_text(program: Program) -> str:
     for name, (kernel, step) in _kernels(program).items():
         try:
             text = kernel_source(kernel, name, _comments(step)).rstrip()
-        except CompileError as error:
-            text = f"# {name}: {str(error).splitlines()[0]}"
+        except CompileError:  # an operation that Python has no name for, so it is taken apart
+            text = kernel_source(expand(kernel), name).rstrip()
         for part in text.split("\n\n\n"):
             into = imports if part.startswith(("import ", "from ")) else parts
             into |= dict.fromkeys(part.splitlines() if into is imports else [part])

@@ -276,6 +276,18 @@ def _clamp(let: Let, args: list[Expression]) -> Expression:
 
 
 _AND, _OR = _binary("&", AND), _binary("|", OR)
+
+
+def _select_n(let: Let, args: list[Expression]) -> Expression:
+    which, *cases = args
+    if let.args[0].dtype.kind == "b":
+        return choice(which, cases[1], cases[0])
+    found = cases[-1]
+    for number, case in reversed(list(enumerate(cases[:-1]))):
+        found = choice(Expression(f"{which.within(COMPARISON + 1)} == {number}"), case, found)
+    return found
+
+
 _MAXIMUM = _extremum("np.maximum", "maximum")
 _MINIMUM = _extremum("np.minimum", "minimum")
 
@@ -334,6 +346,9 @@ _WRITERS: dict[str, Writer] = {
     "integer_pow": _integer_pow,
     "round": _round,
     "clamp": _clamp,
+    "select_n": _select_n,
+    "convert_element_type": _convert,
+    "bitcast_convert_type": _bitcast,
 }
 
 

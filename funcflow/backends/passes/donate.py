@@ -57,7 +57,7 @@ def _obstacle(program: Program, argument: int, result: int) -> str:
     if not _same_type(given, made):
         return "no result has its shape and dtype"
     steps = list(enumerate(program.steps))
-    reading = [i for i, s in steps if any(v.buffer is given.buffer for v in s.reads)]
+    reading = [i for i, s in steps if any(v.buffer is given.buffer for v in (*s.reads, *s.writes))]
     writing = [i for i, s in steps if any(v.buffer is made.buffer for v in s.writes)]
     if not (given.size and reading and writing) or reading[-1] < writing[0]:
         return ""

@@ -49,3 +49,22 @@ def test_stages():
     assert "define void @kernel_" in llvm and "sgemm" in llvm
     assert lowered.as_text("inline") == lowered.as_text("dce")
     assert lowered.as_text("cse again").startswith("{ lambda")
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: lax.bitcast_convert_type(fnp.where(x > 0, x, -1.0), "uint32").astype("f4"),
+        lambda x: lax.select_n(fnp.floor(x * 2).astype("int32") % 2 + 1, x, -x, x + x),
+        lax.erf_inv,  # Python has no name for it, so it is taken apart
+    ],
+)
+def test_operations_of_jaxprs(f):
+    x = np.linspace(-0.9, 0.9, 12, dtype="f4")
+    text = ff.jit(f).source(x)
+    name = next(line for line in text.splitlines() if line.startswith("def kernel"))
+    kernel = compile_source(text, name.removeprefix("def ").split("(")[0], compiled=False)
+    out = np.empty(12, "f4")
+    with np.errstate(all="ignore"):
+        kernel(x, out, 12)
+    np.testing.assert_allclose(out, f(x), rtol=1e-6)

@@ -1,0 +1,140 @@
+"""The operations of random programs that take functions: calls, loops, branches, gradients."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from funcflow import lax
+from funcflow.core import dtypes
+from funcflow.testing.operations import EXACT as SIMPLE_EXACT
+from funcflow.testing.operations import INEXACT as SIMPLE_INEXACT
+from funcflow.testing.writer import Operation, Writer
+from funcflow.transforms.checkpoint import checkpoint
+from funcflow.transforms.custom_jvp import custom_jvp
+from funcflow.transforms.grad import vjp
+from funcflow.transforms.jit import jit
+
+_DEEPEST = 2
+
+
+def _deep(w: Writer) -> bool:
+    return w.depth >= _DEEPEST
+
+
+def called(w: Writer) -> Any:
+    """A function within the program, with or without a derivative rule of its own."""
+    if _deep(w):
+        return None
+    count = w.integer(1, 5)
+
+    def f(*args: Any) -> list[Any]:
+        return w.body(args, count).values[-2:]
+
+    args = [w.pick(), w.pick()]
+    chosen = w.integer(0, 2)
+    if chosen == 0:
+        return jit(f)(*args)
+    if chosen == 1:
+        return checkpoint(f)(*args)
+    rule = custom_jvp(f)
+    rule.defjvp(lambda primals, tangents: (f(*primals), f(*primals)))
+    return rule(*args)
+
+
+def scanned(w: Writer) -> Any:
+    if _deep(w):
+        return None
+    x = w.pick(ndim=1)
+    carry = w.pick(room=4)
+    if x is None or carry is None or x.shape[0] > 12:
+        return None
+    rows = w.chance(0.6)
+    count = w.integer(1, 5)
+
+    def step(state: Any, row: Any) -> Any:
+        i, c = state
+        inner = w.body([i, c, *([row] if rows else [])], count)
+        result = inner.like(inner.values[-1], c.shape, c.dtype)
+        found = inner.values[-2]
+        return (lax.add(i, np.int32(1)), result), found if found.size * 12 <= w.limit else i
+
+    start = (np.int32(w.integer(-2, 2)), carry)
+    length = None if rows else w.choose([0, 1, 2, 5])
+    (i, c), ys = lax.scan(step, start, x if rows else None, length=length, reverse=w.chance(0.3))
+    return [i, c, ys]
+
+
+def repeated(w: Writer) -> Any:
+    """A `while_loop` of a few iterations: a counter ends it, often a value before that."""
+    if _deep(w):
+        return None
+    start = w.pick()
+    other = w.pick("biuf")
+    if other is None:
+        return None
+    last, count, early = w.integer(0, 6), w.integer(1, 4), w.chance(0.4)
+
+    def goes_on(state: Any) -> Any:
+        i, x = state
+        go = lax.lt(i, np.int32(last))
+        if early:
+            first = w.like(x, (), np.dtype(np.float32))
+            go = lax.bitwise_and(go, lax.lt(lax.abs(first), np.float32(100)))
+        return go
+
+    def body(state: Any) -> Any:
+        i, x = state
+        inner = w.body([other, i, x], count)
+        return lax.add(i, np.int32(1)), inner.like(inner.values[-1], x.shape, x.dtype)
+
+    return list(lax.while_loop(goes_on, body, (np.int32(0), start)))
+
+
+def branched(w: Writer) -> Any:
+    if _deep(w):
+        return None
+    x, y = w.pick(), w.pick()
+    counts = [w.integer(0, 4) for _ in range(w.choose([2, 2, 3]))]
+
+    def branch(count: int) -> Any:
+        def f(a: Any, b: Any) -> list[Any]:
+            inner = w.body([a, b], count)
+            return [
+                inner.like(inner.values[-1], x.shape, y.dtype),
+                inner.like(inner.values[-2], y.shape, x.dtype),
+            ]
+
+        return f
+
+    branches = [branch(n) for n in counts]
+    if len(branches) == 2:
+        condition = w.like(w.choose(w.values), (), np.dtype(bool))
+        return list(lax.cond(condition, branches[0], branches[1], x, y))
+    return list(lax.switch(w.index(len(branches) - 1), branches, x, y))
+
+
+def differentiated(w: Writer) -> Any:
+    """The gradient of a function of some floating values, with its results."""
+    if w.depth:
+        return None
+    args = [w.pick("f") for _ in range(2)]
+    if args[0] is None:
+        return None
+    count = w.integer(1, 8)
+
+    def f(*xs: Any) -> Any:
+        inner = w.body(xs, count)
+        results = [v for v in inner.values if dtypes.kind(v.dtype) == "f"]
+        return results[-2:]
+
+    results, pullback = vjp(f, *args)
+    cotangents = [w.like(w.choose(w.values), r.shape, r.dtype) for r in results]
+    return [*results, *pullback(cotangents)]
+
+
+_CALLS: Sequence[tuple[Operation, float]] = [
+    *((called, 0.8), (scanned, 0.6), (repeated, 0.4), (branched, 0.5)),
+]
+EXACT: Sequence[tuple[Operation, float]] = [*SIMPLE_EXACT, *_CALLS]
+INEXACT: Sequence[tuple[Operation, float]] = [*SIMPLE_INEXACT, *_CALLS, (differentiated, 1.5)]

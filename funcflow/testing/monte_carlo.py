@@ -1,0 +1,125 @@
+"""Monte Carlo arithmetic: how far rounding may carry the results of a program.
+
+A program is evaluated with the results of all operations that round differently in different
+implementations moved by a few units in the last place, at random. Where results vary from one
+evaluation to the next, two correct implementations may differ by as much; where they don't, they
+may not. (D. S. Parker, "Monte Carlo Arithmetic", UCLA CSD-970002, 1997.)
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from funcflow.core import dtypes, rules
+from funcflow.core.array import as_buffer
+from funcflow.core.interpret import bodies
+from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, subjaxprs
+from funcflow.core.trace import EVAL, under
+
+# How far a result is moved, in units in its last place.
+_ULPS = 4
+
+# Sums and products: what is added or multiplied is moved, too, as partial results are rounded.
+_ACCUMULATING = {
+    *("reduce_sum", "reduce_prod", "cumsum", "cumprod", "cumlogsumexp", "dot_general"),
+    *("conv_general_dilated", "reduce_window_sum", "reduce_window", "scatter_add", "scatter_mul"),
+    *("select_and_scatter_add", "reduce"),
+}
+_TRANSCENDENTAL = {
+    *("exp", "exp2", "expm1", "log", "log1p", "tanh", "sin", "cos", "tan", "sinh", "cosh"),
+    *("asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "logistic", "erf", "erfc"),
+    *("erf_inv", "lgamma", "digamma", "polygamma", "pow", "cbrt", "rsqrt", "integer_pow"),
+}
+# Of complex numbers also these are rounded in more ways than one.
+_COMPLEX = {"mul", "div", "abs", "sqrt", "square", "sign", "reciprocal"}
+
+
+def rounds(eqn: JaxprEqn) -> bool:
+    """Whether implementations of an operation, or of one in it, may round differently."""
+    name = eqn.primitive.name
+    dtype = eqn.outvars[0].aval.dtype if eqn.outvars else np.dtype(bool)
+    inexact = any(dtypes.is_inexact(v.aval.dtype) for v in (*eqn.invars, *eqn.outvars))
+    complex_ = any(v.aval.dtype.kind == "c" for v in eqn.invars)
+    if name in _TRANSCENDENTAL or name in _ACCUMULATING:
+        return inexact and dtypes.is_inexact(dtype)
+    if name in _COMPLEX and complex_:
+        return True
+    return any(rounds(inner) for jaxpr in subjaxprs(eqn) for inner in jaxpr.eqns)
+
+
+class Perturbed:
+    """Evaluates jaxprs on buffers, with moved results.
+
+    Args:
+        rng: chooses how far each result is moved.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+
+    def __call__(self, closed: ClosedJaxpr, arguments: Sequence[Any]) -> list[Any]:
+        """The outputs."""
+        token = bodies.set(lambda inner: lambda *args: self._run(inner, args))
+        try:
+            with np.errstate(all="ignore"):
+                return under(EVAL, self._run, closed, arguments)
+        finally:
+            bodies.reset(token)
+
+    def _run(self, closed: ClosedJaxpr, arguments: Sequence[Any]) -> list[Any]:
+        jaxpr = closed.jaxpr
+        consts = [as_buffer(c) for c in closed.consts]
+        env: dict[Var, Any] = dict(
+            zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *arguments), strict=True)
+        )
+        for eqn in jaxpr.eqns:
+            args = [v.val if isinstance(v, Literal) else env[v] for v in eqn.invars]
+            env.update(zip(eqn.outvars, self._apply(eqn, args), strict=True))
+        return [np.asarray(v.val if isinstance(v, Literal) else env[v]) for v in jaxpr.outvars]
+
+    def _apply(self, eqn: JaxprEqn, args: list[Any]) -> Sequence[Any]:
+        apart = not subjaxprs(eqn) and rounds(eqn)
+        if apart and eqn.primitive.name in _ACCUMULATING:
+            args = [self._moved(x) for x in args]
+        out = rules.impl[eqn.primitive](np, *args, **eqn.params)
+        results = out if eqn.primitive.multiple_results else [out]
+        return [self._moved(x) for x in results] if apart else results
+
+    def _moved(self, x: Any) -> Any:
+        """Values a few units in the last place away; zeros and what is not finite stay."""
+        x = np.asarray(x)
+        if not dtypes.is_inexact(x.dtype):
+            return x
+        if x.dtype.kind == "c":
+            moved = x.copy()
+            step = spacing(np.maximum(np.abs(x.real), np.abs(x.imag)))
+            moved.real += self._steps(x.shape).astype(step.dtype) * step
+            moved.imag += self._steps(x.shape).astype(step.dtype) * step
+            return np.where(np.isfinite(x) & (x != 0), moved, x)
+        wide = x.astype(np.float64)
+        moved = (wide + self._steps(x.shape) * spacing(x)).astype(x.dtype)
+        return np.where(np.isfinite(wide) & (wide != 0), moved, x)
+
+    def _steps(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        return self._rng.uniform(-_ULPS, _ULPS, shape)
+
+
+def spacing(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """One unit in the last place of each value, in double precision."""
+    limits = ml_dtypes.finfo(x.dtype)
+    size = np.abs(x.astype(np.float64))
+    _, exponent = np.frexp(np.where(np.isfinite(size), size, 1.0))
+    least = float(limits.smallest_subnormal)
+    unit = np.ldexp(1.0, exponent - 1) * float(limits.eps)
+    return np.maximum(unit, least)
+
+
+def may_round(jaxpr: Jaxpr) -> list[bool]:
+    """Of each output, whether an operation that may round differently lies before it."""
+    tainted: set[Var] = set()
+    for eqn in jaxpr.eqns:
+        if rounds(eqn) or any(v in tainted for v in eqn.invars if isinstance(v, Var)):
+            tainted.update(eqn.outvars)
+    return [isinstance(v, Var) and v in tainted for v in jaxpr.outvars]
