@@ -212,7 +212,8 @@ class GroupWriter:
         widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
         lanes = 64 // max(widths, default=4)
         heavy = any(e.primitive.name in DEAR for e in self._group.eqns)
-        return lanes if heavy or len(self._group.eqns) > 24 else 2 * lanes
+        gathers = self._loops.crossed
+        return lanes if heavy or gathers or len(self._group.eqns) > 24 else 2 * lanes
 
     def _write_body(self) -> None:
         with ExitStack() as stack:

@@ -103,12 +103,14 @@ def _lower_alone(plan: Planner, eqn: JaxprEqn, lowerings: Lowerings) -> None:
 
 
 def _lower_alias(plan: Planner, eqn: JaxprEqn) -> None:
-    source = plan.operand(eqn.invars[0])
+    source, (v,) = plan.operand(eqn.invars[0]), eqn.outvars
     view = _VIEWS[eqn.primitive.name](source, eqn)
-    if view is None:  # a reshape of what is not one piece of memory
-        view = plan.dense(source).reshape(eqn.params["new_sizes"])
-        assert view is not None
-    plan.views[eqn.outvars[0]] = view
+    if view is not None:
+        plan.views[v] = view
+        return
+    target = plan.result(v).reshape(source.shape)
+    assert target is not None
+    plan.copy(source, target, (eqn,), why="a reshape of what is not one piece of memory")
 
 
 def _sliced(view: View, eqn: JaxprEqn) -> View:

@@ -24,13 +24,19 @@ class Schedule:
         kept: the axes that are not reduced, from the outermost to the innermost loop.
         reduced: those that are.
         extents: the extents, by axis; an axis that was joined with others has their product.
-        vector: the vector axis, the last of `kept` or of `reduced`; None if there are no axes.
+        vector: the vector axis; None if there are no axes. It is the last of `reduced`, or of
+            `kept` but for `crossed` ones.
     """
 
     kept: tuple[int, ...]
     reduced: tuple[int, ...]
     extents: Mapping[int, int]
     vector: int | None
+
+    @property
+    def crossed(self) -> bool:
+        """Whether a loop stands inside the vector loop over kept axes."""
+        return self.vector in self.kept[:-1]
 
     @property
     def rows(self) -> bool:
@@ -63,7 +69,24 @@ def schedule(
         vector = rest[-1]
     elif kept:
         vector = kept[-1]
+        if not rest:
+            kept = _crossed(kept, reads)
     return Schedule(tuple(kept), tuple(rest), {**kept_extents, **rest_extents}, vector)
+
+
+def _crossed(axes: list[int], reads: Sequence[Strides]) -> list[int]:
+    """Axes whose last is the vector axis, reordered if a read runs across it, as in a transpose.
+
+    Such a read gathers its lanes from as many lines of memory. The axis along which it is contiguous
+    becomes the innermost loop, so that these lines are used up before others are fetched.
+    """
+    vector = axes[-1]
+    for strides in reads:
+        along = [a for a in axes[:-1] if strides.get(a, 0) == 1]
+        if strides.get(vector, 0) not in (0, 1) and along:
+            inner = along[0]
+            return [*(a for a in axes if a not in (inner, vector)), vector, inner]
+    return axes
 
 
 def _of_elements(operands: Sequence[Strides], reduced: set[int]) -> list[Strides]:

@@ -1,12 +1,16 @@
 """The operations of random programs that take functions: calls, loops, branches, gradients."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from funcflow import lax
 from funcflow.core import dtypes
+from funcflow.core.array import aval_of
+from funcflow.core.evaluate import eval_closed
+from funcflow.core.staging import stage_out
 from funcflow.testing.operations import EXACT as SIMPLE_EXACT
 from funcflow.testing.operations import INEXACT as SIMPLE_INEXACT
 from funcflow.testing.writer import Operation, Writer
@@ -14,6 +18,7 @@ from funcflow.transforms.checkpoint import checkpoint
 from funcflow.transforms.custom_jvp import custom_jvp
 from funcflow.transforms.grad import vjp
 from funcflow.transforms.jit import jit
+from funcflow.transforms.jvp import jvp
 
 _DEEPEST = 2
 
@@ -37,8 +42,10 @@ def called(w: Writer) -> Any:
         return jit(f)(*args)
     if chosen == 1:
         return checkpoint(f)(*args)
-    rule = custom_jvp(f)
-    rule.defjvp(lambda primals, tangents: (f(*primals), f(*primals)))
+    written = stage_out(f, [aval_of(x) for x in args])
+    g = partial(eval_closed, written)
+    rule = custom_jvp(g)
+    rule.defjvp(partial(jvp, g))
     return rule(*args)
 
 

@@ -19,6 +19,7 @@ from funcflow.backends.scalars import (  # noqa: F401  (they fill the registry)
     erf_inv,
     error_function,
     exponential,
+    gamma,
     hyperbolic,
     integers,
     logarithm,

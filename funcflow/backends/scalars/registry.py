@@ -40,7 +40,7 @@ EXPANSIONS: dict[tuple[str, str], Expansion] = {}
 # Elementwise primitives without an expansion: a Program computes them with their `impl`.
 HOST_ONLY = frozenset(
     {"complex", "conj", "imag", "real"}  # kernels have no complex numbers
-    | {"digamma", "gamma_moment", "lgamma", "polygamma", "random_gamma"}
+    | {"gamma_moment", "polygamma", "random_gamma"}
 )
 
 NARROW_FLOATS = (np.dtype(np.float16), dtypes.bfloat16)
