@@ -70,4 +70,5 @@ def axes_in_scope() -> dict[AxisName, Axis]:
 
 def axes_key() -> tuple[tuple[AxisName, int], ...]:
     """The axes in scope as a hashable value, for caches of what was traced inside them."""
-    return tuple((name, axis.size) for name, axis in _axes.get().items())
+    axes = _axes.get()
+    return tuple((name, axis.size) for name, axis in axes.items()) if axes else ()

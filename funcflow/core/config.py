@@ -107,7 +107,7 @@ class Config:
 
     def state(self) -> int:
         """A number for the settings in force, the same whenever they are the same."""
-        return self.in_force().number
+        return self._scoped.get(self._process).number
 
 
 # Settings of JAX that describe what is always so here, and how to get something else.

@@ -14,7 +14,7 @@ from funcflow.core.array import ConcreteArray, WeakArray
 from funcflow.core.axes import axes_key
 from funcflow.core.backend import Executable
 from funcflow.core.config import config
-from funcflow.core.pytree import tree_flatten
+from funcflow.core.pytree import PyTreeDef, tree_flatten
 from funcflow.core.trace import EVAL, current_trace
 from funcflow.transforms.donation import Donation
 
@@ -24,8 +24,7 @@ class KnownCall(NamedTuple):
 
     executable: Executable
     constants: tuple[Any, ...]
-    classes: Sequence[type[ConcreteArray]]
-    unflatten: Callable[[Any], Any]
+    results: Callable[[Sequence[Any]], Any]
     donation: Donation | None
 
     def run(self, buffers: list[Any], leaves: Sequence[Any]) -> Any:
@@ -35,33 +34,55 @@ class KnownCall(NamedTuple):
         else:
             buffers[:0] = self.constants  # no second list that refers to what is given away
             outs = self.donation.run(self.executable, buffers, leaves)
-        return self.unflatten([cls(x) for cls, x in zip(self.classes, outs, strict=True)])
+        return self.results(outs)
 
 
-def classes_of(weak: Sequence[bool]) -> list[type[ConcreteArray]]:
-    """The class of each result."""
-    return [WeakArray if w else ConcreteArray for w in weak]
+def results_maker(weak: Sequence[bool], tree: PyTreeDef) -> Callable[[Sequence[Any]], Any]:
+    """What makes a call's result of the buffers that an executable returns."""
+    classes = [WeakArray if w else ConcreteArray for w in weak]
+    if tree.is_leaf():
+        (cls,) = classes
+        return lambda buffers: cls(buffers[0])
+    unflatten = tree.unflatten
+    if not any(weak):
+        return lambda buffers: unflatten([ConcreteArray(x) for x in buffers])
+    return lambda buffers: unflatten([c(x) for c, x in zip(classes, buffers, strict=True)])
 
 
 _ARRAYS = (ConcreteArray, WeakArray)
 
 
-def signature(args: tuple[Any, ...]) -> tuple[Hashable, list[Any], list[Any]] | None:
+def signature(args: tuple[Any, ...]) -> tuple[Hashable, list[Any], Sequence[Any]] | None:
     """The key of a call with positional arguments, their buffers and their leaves.
 
     None if a transform is at work, or an argument is no array.
     """
     if current_trace.get() is not EVAL:
         return None
-    leaves, tree = tree_flatten(args)
-    key: list[Any] = [tree, config.state(), axes_key()]
+    state, axes = config.state(), axes_key()
+    key: list[Any] = [state, axes]
     buffers: list[Any] = []
-    for x in leaves:
+    for x in args:  # a few arrays are what is called most, and need no flattening
         kind = type(x)
         if kind in _ARRAYS:
             x = x._value
         if type(x) is not np.ndarray:
-            return None
+            break
         buffers.append(x)
         key += (kind, x.dtype, x.shape)
-    return tuple(key), buffers, leaves
+    else:
+        return tuple(key), buffers, args
+    return _signature_of_tree(args, state, axes)
+
+
+def _signature_of_tree(
+    args: tuple[Any, ...], state: int, axes: Hashable
+) -> tuple[Hashable, list[Any], Sequence[Any]] | None:
+    """The same for arguments that are trees: column by column, which is faster for many leaves."""
+    leaves, tree = tree_flatten(args)
+    buffers = [x._value if type(x) in _ARRAYS else x for x in leaves]
+    for x in buffers:
+        if type(x) is not np.ndarray:
+            return None
+    dtypes, shapes = [x.dtype for x in buffers], [x.shape for x in buffers]
+    return (tree, state, axes, *map(type, leaves), *dtypes, *shapes), buffers, leaves

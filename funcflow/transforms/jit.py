@@ -27,7 +27,7 @@ from funcflow.core.rules import CALLS, define
 from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
-from funcflow.transforms.dispatch import KnownCall, classes_of, signature
+from funcflow.transforms.dispatch import KnownCall, results_maker, signature
 from funcflow.transforms.donation import DonatedArguments, Donation
 from funcflow.transforms.executables import compiled, lowered
 from funcflow.transforms.signatures import MAX_ENTRIES, CacheInfo, Signature, Signatures
@@ -220,8 +220,8 @@ class JitFunction:
     def _remember(self, key: Hashable, executable: Executable, entry: _Entry) -> None:
         """Let calls of this signature take the short way."""
         constants = tuple(map(as_buffer, entry.consts))
-        unflatten = entry.out_tree.unflatten
-        call = KnownCall(executable, constants, classes_of(entry.weak), unflatten, entry.donation)
+        results = results_maker(entry.weak, entry.out_tree)
+        call = KnownCall(executable, constants, results, entry.donation)
         self._known[key] = call
         if len(self._known) > MAX_ENTRIES:
             self._known.clear()

@@ -63,6 +63,9 @@ class Executable:
         self._constants = [value for _, value in program.constants]
         self._tables: list[StepTable] = []
         self._segments = self._segmented(program.steps)
+        # a program that is nothing but one table, which needs no memory of its own
+        alone = len(self._segments) == len(self._tables) == 1 and not arena.size
+        self._simple = self._tables[0] if alone else None
 
     @property
     def table(self) -> StepTable | None:
@@ -72,7 +75,10 @@ class Executable:
 
     def __call__(self, *buffers: Any) -> Sequence[Any]:
         outputs = tuple([allocate() for allocate in self._outputs])
-        self._run(buffers, outputs)
+        if self._simple is not None:
+            self._simple.run(buffers, outputs)
+        else:
+            self._run(buffers, outputs)
         return outputs
 
     def call_with(self, buffers: Sequence[Any], taken: Mapping[int, int]) -> Sequence[Any]:
