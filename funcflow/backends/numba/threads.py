@@ -1,15 +1,14 @@
 """Threads for kernels: the C entry point of Numba's threading layers, called from native code.
 
 The layers are extension modules that need nothing of Numba's Python side, so they are loaded from
-their files; `import numba` would take longer than compiling. The OpenMP layer comes first: it
-starts a parallel region in microseconds. The other one, workqueue, serves where OpenMP is missing
-or was loaded by somebody else, because then
+their files; `import numba` would take longer than compiling. The OpenMP layer comes first: it starts
+a parallel region in microseconds. The other one, workqueue, serves where OpenMP is missing, or might
+have threads from before a fork.
 
-- its threads may wait by spinning. That is libgomp's default, for milliseconds after each region,
-  and the threads of BLAS, which come next, lose a processor each. Measured on two of them: after a
-  region of 50 us, a product of 256x256 matrices takes 50 times as long. So libgomp is loaded with a
-  shorter spin; the variables that say so are read only then;
-- and it may have had threads before a fork.
+OpenMP's threads wait by spinning. That is libgomp's default, for milliseconds after each region, and
+threads of other libraries that come next lose a processor each. Measured on two of them: a product of
+256x256 matrices by a BLAS with threads of its own, after each region of 50 us, takes 50 times as long.
+So libgomp is loaded with a shorter spin, which its variables set only while it is being loaded.
 
 One parallel region runs at a time. Who finds the layer busy runs the kernel in his own thread: the
 workqueue layer requires it, and OpenMP would give each caller threads of its own. After a fork the
@@ -27,8 +26,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# How often an idle thread of libgomp looks for work before it sleeps: about 50 microseconds.
-SPIN_COUNT = "1000"
+# How often an idle thread of libgomp looks for work before it sleeps: about 150 microseconds, which
+# covers what Python does between two calls. Waking a thread takes 50.
+SPIN_COUNT = "3000"
 
 
 class State(ctypes.Structure):
@@ -134,8 +134,10 @@ def _launch() -> None:
 
 
 def _load_openmp() -> Any:
-    if os.environ.get("NUMBA_THREADING_LAYER") == "workqueue" or _loaded_libgomp():
+    if os.environ.get("NUMBA_THREADING_LAYER") == "workqueue":
         return None
+    if _is_forked_worker() and _loaded_libgomp():
+        return None  # the parent may have used it
     chosen = [name for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in os.environ]
     if chosen:
         return _load("omppool")
@@ -169,6 +171,12 @@ def _load(name: str) -> Any:
 
 def _is_openmp(layer: Any) -> bool:
     return hasattr(layer, "openmp_vendor")
+
+
+def _is_forked_worker() -> bool:
+    """Whether multiprocessing made this process."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
 
 
 def _loaded_libgomp() -> ctypes.CDLL | None:

@@ -147,9 +147,25 @@ print(layer(), len(seen), max(seen), set(seen) <= {1, 4})
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's OpenMP")
-def test_openmp_that_somebody_else_has_loaded_is_left_alone():
+def test_openmp_that_somebody_else_has_loaded_is_shared():
     program = "ctypes.CDLL('libgomp.so.1'); print(parts(table()), layer())"
-    assert run("import ctypes\n" + program) == "4 workqueue"
+    assert run("import ctypes\n" + program) == "4 omppool"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's OpenMP")
+def test_openmp_from_before_a_fork_is_left_alone():
+    program = """
+import ctypes, multiprocessing
+ctypes.CDLL("libgomp.so.1")
+
+def child():
+    print(parts(table()), layer(), flush=True)
+
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+"""
+    assert run(program) == "4 workqueue"
 
 
 def test_workqueue_has_no_more_threads_than_were_launched():
