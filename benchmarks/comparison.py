@@ -14,6 +14,7 @@ import importlib
 import math
 import statistics
 import sys
+import time
 import timeit
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SAMPLE_SECONDS = 5e-3  # a call shorter than this is repeated, and the mean of its repeats taken
+PAUSE_SECONDS = 0.03
 DISTURBED = 2  # a median this many times the minimum was not measured in quiet
 COPY = "copy"  # the column of a plain copy of the same bytes, which is no rival
 TITLES = {**harness.LIBRARIES, "torch_compile": "torch.compile"}
@@ -200,14 +202,16 @@ def medians(cases: Mapping[str, Callable[[], float]], rounds: int) -> Measured:
 def sampler(program: Program) -> Callable[[], float]:
     """Seconds of one call: the mean over enough calls to be seen by the clock.
 
-    A call that is not counted comes first: it brings the program's data back into the caches and
-    gives the threads of the library whose turn it was the time to go to sleep.
+    First comes a pause, in which the threads of the library whose turn it was go to sleep (OpenMP's
+    spin for up to 20 ms by default, each on a core), then a call that is not counted, which brings
+    the program's data back into the caches.
     """
     timer = timeit.Timer(program)
     timer.timeit(1)
     number = math.ceil(SAMPLE_SECONDS / timer.timeit(1))
 
     def case() -> float:
+        time.sleep(PAUSE_SECONDS)
         timer.timeit(1)
         return timer.timeit(number) / number
 
