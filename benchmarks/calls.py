@@ -56,7 +56,7 @@ def tables(quick: bool) -> list[Table]:
         Row("jitted `x + y`", f"two arrays of {ELEMENTS}", 1.0, call(add, vector(), vector(1))),
         Row("jitted map over a tree", f"{LEAVES} leaves", 0.6, call(double_leaves, layered_tree())),
     ]
-    return [Table("calls", rows, unit="us")]
+    return [Table("calls", rows, unit="us", in_readme=True)]
 
 
 if __name__ == "__main__":

@@ -57,11 +57,15 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A section of docs/performance.md: its name, the unit of its values, its rows."""
+    """A section of docs/performance.md: its name, the unit of its values, its rows.
+
+    Those that say most of the library stand in the README too.
+    """
 
     section: str
     rows: Sequence[Row]
     unit: str = "ms"
+    in_readme: bool = False
 
 
 class Work(NamedTuple):
@@ -292,6 +296,8 @@ def main(title: str, tables: Callable[[bool], Sequence[Table]], *, rounds: int) 
                 document = harness.ROOT / "docs" / "performance.md"
                 content = f"{text}\n\nMeasured on {setting}."
                 harness.rewrite_section(document, table.section, content)
+                if table.in_readme:
+                    harness.rewrite_section(harness.ROOT / "README.md", table.section, text)
     if failed:
         raise SystemExit("some rows could not be measured; their tables are not written")
 

@@ -122,7 +122,10 @@ def tables(quick: bool) -> list[Table]:
             (MEMORY_TARGET, lambda name, model: partial(step_memory, name)),
         )
     )
-    return [Table("training", times), Table("memory", memory, unit="MB")]
+    return [
+        Table("training", times, in_readme=True),
+        Table("memory", memory, unit="MB", in_readme=True),
+    ]
 
 
 if __name__ == "__main__":

@@ -208,12 +208,18 @@ class GroupWriter:
         return [*([_BLOCKS] if self._blocks else []), *self._loops.kept]
 
     def _choose_lanes(self) -> int:
-        """Lanes of the vector loop: 64 bytes of the widest element, twice that for light work."""
+        """Lanes of the vector loop: 64 bytes of the widest element, or more for light work.
+
+        Columns that are reduced side by side are walked in steps of rows: the wider they are, the
+        fewer pages of memory are touched again and again.
+        """
         widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
         lanes = 64 // max(widths, default=4)
         heavy = any(e.primitive.name in DEAR for e in self._group.eqns)
-        gathers = self._loops.crossed
-        return lanes if heavy or gathers or len(self._group.eqns) > 24 else 2 * lanes
+        if heavy or self._loops.crossed or len(self._group.eqns) > 24:
+            return lanes
+        columns = bool(self._loops.reduced) and not self._loops.rows
+        return 4 * lanes if columns and len(self._group.eqns) <= 4 else 2 * lanes
 
     def _write_body(self) -> None:
         with ExitStack() as stack:
@@ -303,7 +309,11 @@ class GroupWriter:
         first = [starts(self._build, eqn) for eqn in reductions]
         results = self._sweep_loops(list(self._loops.reduced), reductions, first, stored)
         for eqn, values in zip(reductions, results, strict=True):
-            self._row[eqn.outvars[0]] = widened(self._build, values[-1], eqn, back=True)
+            # the results of blocks are merged before they are narrowed
+            whole = self._blocks is None
+            self._row[eqn.outvars[0]] = (
+                widened(self._build, values[-1], eqn, back=True) if whole else values[-1]
+            )
             self._origins.setdefault(values[-1], eqn)
         self._element = self._row
 

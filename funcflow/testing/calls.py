@@ -10,6 +10,7 @@ from funcflow import lax
 from funcflow.core import dtypes
 from funcflow.core.array import aval_of
 from funcflow.core.evaluate import eval_closed
+from funcflow.core.rewrite import hoist
 from funcflow.core.staging import stage_out
 from funcflow.testing.operations import EXACT as SIMPLE_EXACT
 from funcflow.testing.operations import INEXACT as SIMPLE_INEXACT
@@ -42,11 +43,12 @@ def called(w: Writer) -> Any:
         return jit(f)(*args)
     if chosen == 1:
         return checkpoint(f)(*args)
-    written = stage_out(f, [aval_of(x) for x in args])
+    # such a function may not close over traced values
+    written, consts = hoist(stage_out(f, [aval_of(x) for x in args]))
     g = partial(eval_closed, written)
     rule = custom_jvp(g)
     rule.defjvp(partial(jvp, g))
-    return rule(*args)
+    return rule(*consts, *args)
 
 
 def scanned(w: Writer) -> Any:

@@ -7,6 +7,7 @@ may not. (D. S. Parker, "Monte Carlo Arithmetic", UCLA CSD-970002, 1997.)
 """
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any
 
 import ml_dtypes
@@ -15,7 +16,7 @@ import numpy as np
 from funcflow.core import dtypes, rules
 from funcflow.core.array import as_buffer
 from funcflow.core.interpret import bodies
-from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, subjaxprs
+from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, subjaxprs
 from funcflow.core.trace import EVAL, under
 
 # How far a result is moved, in units in its last place.
@@ -36,17 +37,32 @@ _TRANSCENDENTAL = {
 _COMPLEX = {"mul", "div", "abs", "sqrt", "square", "sign", "reciprocal"}
 
 
-def rounds(eqn: JaxprEqn) -> bool:
-    """Whether implementations of an operation, or of one in it, may round differently."""
-    name = eqn.primitive.name
-    dtype = eqn.outvars[0].aval.dtype if eqn.outvars else np.dtype(bool)
-    inexact = any(dtypes.is_inexact(v.aval.dtype) for v in (*eqn.invars, *eqn.outvars))
-    complex_ = any(v.aval.dtype.kind == "c" for v in eqn.invars)
+# Which zero a reduction finds among zeros of both signs depends on where it begins.
+_EXTREMA = {"reduce_max", "reduce_min"}
+
+
+class Freedom(IntEnum):
+    """In what the results of implementations of an operation may differ."""
+
+    NONE = 0
+    SIGN_OF_ZERO = 1
+    ROUNDING = 2
+
+
+def freedom(eqn: JaxprEqn) -> Freedom:
+    """In what implementations of an operation, or of those in it, may differ."""
+    name, inexact = (
+        eqn.primitive.name,
+        [any(dtypes.is_inexact(v.aval.dtype) for v in side) for side in (eqn.invars, eqn.outvars)],
+    )
     if name in _TRANSCENDENTAL or name in _ACCUMULATING:
-        return inexact and dtypes.is_inexact(dtype)
-    if name in _COMPLEX and complex_:
-        return True
-    return any(rounds(inner) for jaxpr in subjaxprs(eqn) for inner in jaxpr.eqns)
+        return Freedom.ROUNDING if all(inexact) else Freedom.NONE
+    if name in _COMPLEX and any(v.aval.dtype.kind == "c" for v in eqn.invars):
+        return Freedom.ROUNDING
+    if name in _EXTREMA:
+        return Freedom.SIGN_OF_ZERO if all(inexact) else Freedom.NONE
+    inner = (freedom(e) for jaxpr in subjaxprs(eqn) for e in jaxpr.eqns)
+    return max(inner, default=Freedom.NONE)
 
 
 class Perturbed:
@@ -80,12 +96,19 @@ class Perturbed:
         return [np.asarray(v.val if isinstance(v, Literal) else env[v]) for v in jaxpr.outvars]
 
     def _apply(self, eqn: JaxprEqn, args: list[Any]) -> Sequence[Any]:
-        apart = not subjaxprs(eqn) and rounds(eqn)
-        if apart and eqn.primitive.name in _ACCUMULATING:
+        free = Freedom.NONE if subjaxprs(eqn) else freedom(eqn)
+        if free == Freedom.ROUNDING and eqn.primitive.name in _ACCUMULATING:
             args = [self._moved(x) for x in args]
         out = rules.impl[eqn.primitive](np, *args, **eqn.params)
         results = out if eqn.primitive.multiple_results else [out]
-        return [self._moved(x) for x in results] if apart else results
+        if free == Freedom.SIGN_OF_ZERO:
+            return [self._signed(x) for x in results]
+        return [self._moved(x) for x in results] if free else results
+
+    def _signed(self, x: Any) -> Any:
+        """Values with zeros of either sign."""
+        x = np.asarray(x)
+        return np.where((x == 0) & (self._steps(x.shape) > 0), -x, x)
 
     def _moved(self, x: Any) -> Any:
         """Values a few units in the last place away; zeros and what is not finite stay."""
@@ -116,10 +139,10 @@ def spacing(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.maximum(unit, least)
 
 
-def may_round(jaxpr: Jaxpr) -> list[bool]:
-    """Of each output, whether an operation that may round differently lies before it."""
-    tainted: set[Var] = set()
+def freedoms(jaxpr: Jaxpr) -> list[Freedom]:
+    """Of each output, what the operations before it leave open."""
+    found: dict[Atom, Freedom] = {}
     for eqn in jaxpr.eqns:
-        if rounds(eqn) or any(v in tainted for v in eqn.invars if isinstance(v, Var)):
-            tainted.update(eqn.outvars)
-    return [isinstance(v, Var) and v in tainted for v in jaxpr.outvars]
+        before = (found[v] for v in eqn.invars if isinstance(v, Var) and v in found)
+        found.update(dict.fromkeys(eqn.outvars, max(freedom(eqn), *before, Freedom.NONE)))
+    return [found.get(v, Freedom.NONE) for v in jaxpr.outvars]

@@ -179,9 +179,7 @@ def sliced(w: Writer) -> Any:
     if x is None:
         return None
     starts = [w.integer(0, n) if w.chance(0.4) else 0 for n in x.shape]
-    limits = [
-        w.integer(a, n) if w.chance(0.4) else n for a, n in zip(starts, x.shape, strict=True)
-    ]
+    limits = [w.integer(a, n) if w.chance(0.4) else n for a, n in zip(starts, x.shape, strict=True)]
     return lax.slice(x, starts, limits, [w.choose([1, 1, 2, 3]) for _ in x.shape])
 
 
@@ -391,9 +389,7 @@ def product(w: Writer) -> Any:
     shape += [y.shape[j] for j in free]
     if prod(shape) > w.limit or len(shape) > 5:
         return None
-    numbers = [
-        (tuple(i for i, _ in axes), tuple(j for _, j in axes)) for axes in (contract, batch)
-    ]
+    numbers = [(tuple(i for i, _ in axes), tuple(j for _, j in axes)) for axes in (contract, batch)]
     return lax.dot_general(x, y, (numbers[0], numbers[1]))
 
 
@@ -406,8 +402,13 @@ def convolution(w: Writer) -> Any:
     groups = w.choose([1, 1, 1, 2])
     spatial = tuple(w.integer(2, 7) for _ in range(dims))
     window = tuple(w.integer(1, 3) for _ in range(dims))
+    # whether the zeros of padding and dilation meet infinities is left to implementations
+    x, weights = (
+        lax.select(lax.is_finite(v), v, lax.full_like(v, 1))
+        for v in (x, w.like(w.choose(w.values), w.choose(w.shapes), x.dtype))
+    )
     image = w.like(x, (batch, channels * groups, *spatial), x.dtype)
-    kernel = w.like(w.choose(w.values), (features * groups, channels, *window), x.dtype)
+    kernel = w.like(weights, (features * groups, channels, *window), x.dtype)
     letters = "HW"[:dims]
     numbers = w.choose(
         [
@@ -451,15 +452,15 @@ def pooled(w: Writer) -> Any:
 
 # Each with how often it is chosen.
 EXACT: Sequence[tuple[Operation, float]] = [
-    *((unary, 3), (binary, 8), (select, 2), (clamp, 1), (convert, 1.5), (bitcast, 0.5)),
-    *((complex_of, 0.2), (transposed, 1), (reshaped, 1.5), (broadcast, 1), (sliced, 1)),
+    *((unary, 5), (binary, 14), (select, 2), (clamp, 1), (convert, 2), (bitcast, 0.5)),
+    *((complex_of, 0.4), (transposed, 1), (reshaped, 1.5), (broadcast, 1), (sliced, 1)),
     *((reversed_, 0.6), (padded, 0.8), (joined, 0.8), (split, 0.4), (counted, 0.4)),
-    *((reduced, 2), (centred, 1), (position, 0.7), (cumulated, 0.5), (sorted_, 0.4)),
+    *((reduced, 3), (centred, 2), (position, 0.7), (cumulated, 0.5), (sorted_, 0.4)),
     *((dynamic_sliced, 0.5), (dynamic_updated, 0.5), (gathered, 0.5), (scattered, 0.5)),
     *((product, 0.4), (pooled, 0.3)),
 ]
 INEXACT: Sequence[tuple[Operation, float]] = [
     *EXACT,
-    *((smooth, 3), (smooth_on_interval, 1), (smooth_binary, 1), (summed, 2.5)),
+    *((smooth, 5), (smooth_on_interval, 1.5), (smooth_binary, 1.5), (summed, 3)),
     *((product, 1), (convolution, 0.4)),
 ]

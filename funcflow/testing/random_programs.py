@@ -1,6 +1,6 @@
 """Random programs, to test compilers with: each is a jaxpr and arguments for it, named by a seed.
 
-    check_program(random_program(seed))
+check_program(random_program(seed))
 """
 
 from collections.abc import Sequence
@@ -134,7 +134,7 @@ def _captured(value: np.ndarray[Any, Any]) -> Array:
 def _dtypes(rng: np.random.Generator) -> list[DType]:
     """What a program computes in, the chief dtype first."""
     names = [*_FLOATS, *_FLOATS, *_INTEGERS, "bool"]
-    chief = "complex64" if rng.random() < 0.03 else names[int(rng.integers(len(names)))]
+    chief = "complex64" if rng.random() < 0.05 else names[int(rng.integers(len(names)))]
     others = [str(rng.choice(pool)) for pool in (_FLOATS, _INTEGERS, ["bool"])]
     return [dtypes.as_dtype(name) for name in (chief, chief, *others)]
 
@@ -161,7 +161,7 @@ def _shapes(rng: np.random.Generator, limit: int, large: bool) -> list[Shape]:
 def _results(w: Writer, arguments: int) -> Sequence[Any]:
     """What a program returns: its last value, others of its values, now and then an argument."""
     written = w.values[arguments:] or w.values
-    found = [w.choose(written) for _ in range(w.integer(0, 3))]
+    found = [w.choose(written) for _ in range(w.integer(0, 6))]
     if w.chance(0.1):
         found.append(w.choose(w.values))
     return [*found, w.values[-1]]

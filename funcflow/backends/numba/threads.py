@@ -1,14 +1,15 @@
 """Threads for kernels: the C entry point of Numba's threading layers, called from native code.
 
 The layers are extension modules that need nothing of Numba's Python side, so they are loaded from
-their files; `import numba` would take longer than compiling. The OpenMP layer comes first: it starts
-a parallel region in microseconds. The other one, workqueue, serves where OpenMP is missing, or might
-have threads from before a fork.
+their files; `import numba` would take longer than compiling. The OpenMP layer comes first: it
+starts a parallel region in microseconds. The other one, workqueue, serves where OpenMP is missing,
+or might have threads from before a fork.
 
-OpenMP's threads wait by spinning. That is libgomp's default, for milliseconds after each region, and
-threads of other libraries that come next lose a processor each. Measured on two of them: a product of
-256x256 matrices by a BLAS with threads of its own, after each region of 50 us, takes 50 times as long.
-So libgomp is loaded with a shorter spin, which its variables set only while it is being loaded.
+OpenMP's threads wait by spinning. That is libgomp's default, for milliseconds after each region,
+and threads of other libraries that come next lose a processor each. Measured on two of them: a
+product of 256x256 matrices by a BLAS with threads of its own, after each region of 50 us, takes 50
+times as long. So libgomp is loaded with a shorter spin, which its variables set only while it is
+being loaded.
 
 One parallel region runs at a time. Who finds the layer busy runs the kernel in his own thread: the
 workqueue layer requires it, and OpenMP would give each caller threads of its own. After a fork the
