@@ -363,6 +363,7 @@ class Builder:
 
         Example: the reciprocal, and 1 instead of that of 0.
 
+            >>> from funcflow.backends.loop_ir import *
             >>> build = Builder()
             >>> x, one = build.scalar(0, "f4"), build.const(1, "f4")
             >>> with build.guard(build.let("ne", x, build.const(0, "f4")), one) as rare:

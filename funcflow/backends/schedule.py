@@ -78,7 +78,7 @@ def _crossed(axes: list[int], reads: Sequence[Strides]) -> list[int]:
     """Axes whose last is the vector axis, reordered if a read runs across it, as in a transpose.
 
     Such a read gathers its lanes from as many lines of memory. The axis along which it is
-    contiguous becomes the innermost loop, so that these lines are used up before others are fetched.
+    contiguous becomes the innermost loop, so that they are used up before others are fetched.
     """
     vector = axes[-1]
     for strides in reads:

@@ -97,36 +97,50 @@ class Perturbed:
 
     def _apply(self, eqn: JaxprEqn, args: list[Any]) -> Sequence[Any]:
         free = Freedom.NONE if subjaxprs(eqn) else freedom(eqn)
-        if free == Freedom.ROUNDING and eqn.primitive.name in _ACCUMULATING:
-            args = [self._moved(x) for x in args]
+        name = eqn.primitive.name
+        if free == Freedom.ROUNDING and name in _ACCUMULATING:
+            args = self._reordered(eqn, args)
         out = rules.impl[eqn.primitive](np, *args, **eqn.params)
         results = out if eqn.primitive.multiple_results else [out]
         if free == Freedom.SIGN_OF_ZERO:
             return [self._signed(x) for x in results]
+        if name == "conv_general_dilated" and not all(np.isfinite(x).all() for x in args):
+            # whether the zeros of padding and dilation meet infinities is left open
+            results = [np.full_like(x, np.nan) if self._rng.random() < 0.5 else x for x in results]
         return [self._moved(x) for x in results] if free else results
+
+    def _reordered(self, eqn: JaxprEqn, args: Sequence[Any]) -> list[Any]:
+        """What is accumulated, moved by more where it is many elements, and in another order."""
+        size = max((v.aval.size for v in eqn.outvars), default=1)
+        count = max(v.aval.size for v in eqn.invars) / max(size, 1)
+        moved = [self._moved(x, _ULPS * max(1.0, count / 16)) for x in args]
+        if eqn.primitive.name in ("reduce_sum", "reduce_prod"):
+            for axis in eqn.params["axes"]:
+                moved[0] = self._rng.permutation(moved[0], axis)
+        return moved
 
     def _signed(self, x: Any) -> Any:
         """Values with zeros of either sign."""
         x = np.asarray(x)
         return np.where((x == 0) & (self._steps(x.shape) > 0), -x, x)
 
-    def _moved(self, x: Any) -> Any:
-        """Values a few units in the last place away; zeros and what is not finite stay."""
+    def _moved(self, x: Any, ulps: float = _ULPS) -> Any:
+        """Values some units in the last place away; zeros and what is not finite stay."""
         x = np.asarray(x)
         if not dtypes.is_inexact(x.dtype):
             return x
         if x.dtype.kind == "c":
             moved = x.copy()
             step = spacing(np.maximum(np.abs(x.real), np.abs(x.imag)))
-            moved.real += self._steps(x.shape).astype(step.dtype) * step
-            moved.imag += self._steps(x.shape).astype(step.dtype) * step
+            moved.real += (ulps * self._steps(x.shape) * step).astype(step.dtype)
+            moved.imag += (ulps * self._steps(x.shape) * step).astype(step.dtype)
             return np.where(np.isfinite(x) & (x != 0), moved, x)
         wide = x.astype(np.float64)
-        moved = (wide + self._steps(x.shape) * spacing(x)).astype(x.dtype)
+        moved = (wide + ulps * self._steps(x.shape) * spacing(x)).astype(x.dtype)
         return np.where(np.isfinite(wide) & (wide != 0), moved, x)
 
     def _steps(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        return self._rng.uniform(-_ULPS, _ULPS, shape)
+        return self._rng.uniform(-1, 1, shape)
 
 
 def spacing(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -402,13 +402,8 @@ def convolution(w: Writer) -> Any:
     groups = w.choose([1, 1, 1, 2])
     spatial = tuple(w.integer(2, 7) for _ in range(dims))
     window = tuple(w.integer(1, 3) for _ in range(dims))
-    # whether the zeros of padding and dilation meet infinities is left to implementations
-    x, weights = (
-        lax.select(lax.is_finite(v), v, lax.full_like(v, 1))
-        for v in (x, w.like(w.choose(w.values), w.choose(w.shapes), x.dtype))
-    )
     image = w.like(x, (batch, channels * groups, *spatial), x.dtype)
-    kernel = w.like(weights, (features * groups, channels, *window), x.dtype)
+    kernel = w.like(w.choose(w.values), (features * groups, channels, *window), x.dtype)
     letters = "HW"[:dims]
     numbers = w.choose(
         [

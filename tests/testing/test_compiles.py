@@ -30,10 +30,10 @@ def test_a_new_shape_compiles_no_kernel():
 
 def test_too_many_programs():
     f = ff.jit(lambda x: x * 13.25)
-    with pytest.raises(AssertionError, match="2 programs were compiled, at most 1") as info:
-        with assert_compiles(max=1):
-            f(np.ones(3))
-            f(np.ones(4))
+    two = pytest.raises(AssertionError, match="2 programs were compiled, at most 1")
+    with two as info, assert_compiles(max=1):
+        f(np.ones(3))
+        f(np.ones(4))
     assert "  jit of <lambda>: args[0]: float64[3] became float64[4]" in str(info.value)
 
 
@@ -47,12 +47,11 @@ def test_derivatives_count():
 def test_too_many_kernels(monkeypatch):
     """A kernel that no other test has: its text has the number."""
     f = ff.jit(lambda x: ff.lax.reduce_max(fnp.sinh(x) - fnp.cosh(x) * fnp.arctan(x), (1,)))
-    with pytest.raises(AssertionError, match="kernels were compiled, at most -1"):
-        with assert_compiles(max=1, kernels=-1):
-            f(np.ones((3, 4), "f2"))
+    some = pytest.raises(AssertionError, match="kernels were compiled, at most -1")
+    with some, assert_compiles(max=1, kernels=-1):
+        f(np.ones((3, 4), "f2"))
 
 
 def test_errors_pass():
-    with pytest.raises(ZeroDivisionError):
-        with assert_compiles(max=0):
-            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), assert_compiles(max=0):
+        raise ZeroDivisionError

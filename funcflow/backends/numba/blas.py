@@ -116,10 +116,10 @@ def _bundled_libraries() -> Iterator[Path]:
 def scipy_library() -> Library | None:
     """The BLAS that SciPy was built with, through the pointers it offers to Cython code."""
     try:
-        from scipy.linalg import cython_blas  # pyright: ignore[reportAttributeAccessIssue]
+        import scipy.linalg.cython_blas
     except ImportError:
         return None
-    capsules = cython_blas.__pyx_capi__
+    capsules = vars(scipy.linalg)["cython_blas"].__pyx_capi__
     return Library("fortran", {c: _capsule_pointer(capsules[f"{c}gemm"]) for c in "sdcz"})
 
 
