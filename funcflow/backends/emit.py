@@ -6,7 +6,7 @@ store the quotients. Values of a row are computed between the sweeps, values of 
 sweep that needs them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
@@ -78,6 +78,7 @@ class GroupWriter:
         self._view_of = view_of
         self._outputs = outputs
         self._defined = {v: eqn for eqn in group.eqns for v in eqn.outvars}
+        self._operand_places: dict[JaxprEqn, list[tuple[Atom, Place]]] = {}
         self._reads: dict[tuple[Any, ...], int] = {}
         self._read_views: list[View] = []
         self._read_strides: list[dict[int, int]] = []
@@ -97,17 +98,21 @@ class GroupWriter:
             if eqn.primitive.name in ("argmax", "argmin"):
                 self._indexed |= {a for a in self._group.operand_places[eqn] if a is not None}
 
-    def _operands(self, eqn: JaxprEqn) -> Iterator[tuple[Atom, Place]]:
+    def _operands(self, eqn: JaxprEqn) -> list[tuple[Atom, Place]]:
         """An equation's operands with their places."""
+        found = self._operand_places.get(eqn)
+        if found is None:
+            found = self._operand_places[eqn] = self._find_operands(eqn)
+        return found
+
+    def _find_operands(self, eqn: JaxprEqn) -> list[tuple[Atom, Place]]:
         if eqn in self._group.operand_places:
-            yield eqn.invars[0], self._group.operand_places[eqn]
-        elif eqn.primitive.name in VIEWS:
+            return [(eqn.invars[0], self._group.operand_places[eqn])]
+        if eqn.primitive.name in VIEWS:
             (v,) = eqn.invars
-            yield v, self._group.places[v] if isinstance(v, Var) else ()
-        else:
-            place = self._group.places[eqn.outvars[0]]
-            for v in eqn.invars:
-                yield v, operand_place(v, place)
+            return [(v, self._group.places[v] if isinstance(v, Var) else ())]
+        place = self._group.places[eqn.outvars[0]]
+        return [(v, operand_place(v, place)) for v in eqn.invars]
 
     def _note(self, v: Atom, place: Place) -> None:
         if isinstance(v, Literal) or v in self._defined:

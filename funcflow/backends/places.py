@@ -14,7 +14,11 @@ from funcflow.core.jaxpr import Atom, JaxprEqn
 def operand_place(v: Atom, place: Place) -> Place:
     """The place of an operand of an elementwise equation: dimensions are aligned at the end."""
     shape = v.aval.shape
+    if not shape:
+        return ()
     last = place[len(place) - len(shape) :]
+    if 1 not in shape:
+        return last
     return tuple(None if n == 1 else a for n, a in zip(shape, last, strict=True))
 
 

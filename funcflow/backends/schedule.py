@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 # Elements that are worth a thread of their own.
-ELEMENTS_PER_TASK = 1 << 14
+ELEMENTS_PER_TASK = 1 << 15
 
 # The strides of an operand, in elements, by axis; axes that are missing have stride 0.
 Strides = Mapping[int, int]

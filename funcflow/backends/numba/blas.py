@@ -34,8 +34,10 @@ LETTERS = {"float32": "s", "float64": "d", "complex64": "c", "complex128": "z"}
 # How many loops over stacks of matrices a routine has.
 LOOPS = 4
 
-# A product of fewer multiply-adds is not worth a second thread,
-_PART = 1 << 18
+# A product of fewer multiply-adds is not worth a second thread (10 us; waking one takes as long),
+_PART = 1 << 20
+# one of so many is cut into two tiles,
+_TWO_TILES = 1 << 21
 # and one of fewer is faster in OpenBLAS than in oneDNN.
 _ONEDNN = 1 << 19
 # Tiles are cut no smaller, since each packs its operands anew.
@@ -166,7 +168,7 @@ class Gemm:
         """The rows and columns of a part of C that is computed by one call."""
         m, n, tiles = self.m, self.n, 1
         # twice as many for each doubling of all three sizes; a stack is split anyway
-        wanted = 2 * (self.m * self.n * self.k / (8 * _PART)) ** (1 / 3) / self.count
+        wanted = 2 * (self.m * self.n * self.k / _TWO_TILES) ** (1 / 3) / self.count
         while 2 * tiles <= min(wanted + 0.5, _MOST_TILES):
             # rows first: tiles of few rows lie together in memory
             if m >= 2 * _SMALLEST_TILE and 2 * m >= n:

@@ -100,7 +100,7 @@ def test_stacks_are_cut_less() -> None:
 
 def test_small_products_are_worth_no_thread() -> None:
     gemm = blas.Gemm(np.dtype("f"), *[8] * 6, loops=((600, 64, 64, 64),))
-    assert gemm.units == 600 and gemm.grain == 512
+    assert gemm.units == 600 and gemm.grain == 2048
 
 
 def threads_of_numpy() -> int:
