@@ -28,7 +28,7 @@ def _deep(w: Writer) -> bool:
     return w.depth >= _DEEPEST
 
 
-def called(w: Writer) -> Any:
+def _called(w: Writer) -> Any:
     """A function within the program, with or without a derivative rule of its own."""
     if _deep(w):
         return None
@@ -47,16 +47,20 @@ def called(w: Writer) -> Any:
     written, consts = hoist(stage_out(f, [aval_of(x) for x in args]))
     g = partial(eval_closed, written)
     rule = custom_jvp(g)
-    rule.defjvp(partial(jvp, g))
+    rule.defjvp(lambda primals, tangents: jvp(g, primals, [_tangent(t) for t in tangents]))
     return rule(*consts, *args)
 
 
-def scanned(w: Writer) -> Any:
+def _tangent(t: Any) -> Any:
+    return t if dtypes.is_inexact(t.dtype) else np.zeros(t.shape, dtypes.float0)
+
+
+def _scanned(w: Writer) -> Any:
     if _deep(w):
         return None
     x = w.pick(ndim=1)
     carry = w.pick(room=4)
-    if x is None or carry is None or x.shape[0] > 12:
+    if x.shape[0] > 12:
         return None
     rows = w.chance(0.6)
     count = w.integer(1, 5)
@@ -74,14 +78,12 @@ def scanned(w: Writer) -> Any:
     return [i, c, ys]
 
 
-def repeated(w: Writer) -> Any:
+def _repeated(w: Writer) -> Any:
     """A `while_loop` of a few iterations: a counter ends it, often a value before that."""
     if _deep(w):
         return None
     start = w.pick()
     other = w.pick("biuf")
-    if other is None:
-        return None
     last, count, early = w.integer(0, 6), w.integer(1, 4), w.chance(0.4)
 
     def goes_on(state: Any) -> Any:
@@ -100,7 +102,7 @@ def repeated(w: Writer) -> Any:
     return list(lax.while_loop(goes_on, body, (np.int32(0), start)))
 
 
-def branched(w: Writer) -> Any:
+def _branched(w: Writer) -> Any:
     if _deep(w):
         return None
     x, y = w.pick(), w.pick()
@@ -123,13 +125,11 @@ def branched(w: Writer) -> Any:
     return list(lax.switch(w.index(len(branches) - 1), branches, x, y))
 
 
-def differentiated(w: Writer) -> Any:
+def _differentiated(w: Writer) -> Any:
     """The gradient of a function of some floating values, with its results."""
     if w.depth:
         return None
     args = [w.pick("f") for _ in range(2)]
-    if args[0] is None:
-        return None
     count = w.integer(1, 8)
 
     def f(*xs: Any) -> Any:
@@ -143,7 +143,7 @@ def differentiated(w: Writer) -> Any:
 
 
 _CALLS: Sequence[tuple[Operation, float]] = [
-    *((called, 0.8), (scanned, 0.6), (repeated, 0.4), (branched, 0.5)),
+    *((_called, 0.8), (_scanned, 0.6), (_repeated, 0.4), (_branched, 0.5)),
 ]
 EXACT: Sequence[tuple[Operation, float]] = [*SIMPLE_EXACT, *_CALLS]
-INEXACT: Sequence[tuple[Operation, float]] = [*SIMPLE_INEXACT, *_CALLS, (differentiated, 1.5)]
+INEXACT: Sequence[tuple[Operation, float]] = [*SIMPLE_INEXACT, *_CALLS, (_differentiated, 1.5)]

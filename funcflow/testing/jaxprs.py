@@ -1,4 +1,4 @@
-"""A Hypothesis strategy for programs, to test what reads and rewrites jaxprs."""
+"""Hypothesis strategies for programs, to test what reads, rewrites and compiles jaxprs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from funcflow.lax.arithmetic import mul, neg
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.forms import add
 from funcflow.lax.shape import broadcast_to, expand_dims, reduce_sum, transpose
+from funcflow.testing.random_programs import RandomProgram, random_program
 from funcflow.transforms.jit import jit
 
 SHAPE = (2, 3)
@@ -77,3 +78,15 @@ def jaxprs(max_steps: int = 8) -> st.SearchStrategy[ClosedJaxpr]:
     They take and give two arrays of shape (2, 3) and dtype float32.
     """
     return programs(max_steps).map(trace_program)
+
+
+def random_programs(*, exact: bool = False, max_size: int = 25) -> st.SearchStrategy[RandomProgram]:
+    """Programs of everything that there is, with arguments; shrinking makes them shorter.
+
+    Args:
+        exact: as for `random_program`.
+        max_size: how many operations are written at most.
+    """
+    seeds = st.integers(0, 2**32 - 1)
+    sizes = st.integers(1, max_size)
+    return st.builds(random_program, seeds, size=sizes, exact=st.just(exact))

@@ -33,6 +33,8 @@ _TRANSCENDENTAL = {
     *("asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "logistic", "erf", "erfc"),
     *("erf_inv", "lgamma", "digamma", "polygamma", "pow", "cbrt", "rsqrt", "integer_pow"),
 }
+# They are close to zero where their arguments are not: there only absolute errors are small.
+_ROOTED = {"lgamma", "digamma"}
 # Of complex numbers also these are rounded in more ways than one.
 _COMPLEX = {"mul", "div", "abs", "sqrt", "square", "sign", "reciprocal"}
 
@@ -100,13 +102,15 @@ class Perturbed:
         name = eqn.primitive.name
         if free == Freedom.ROUNDING and name in _ACCUMULATING:
             args = self._reordered(eqn, args)
+        if name in _ROOTED:
+            args = [self._moved(x) for x in args]
         out = rules.impl[eqn.primitive](np, *args, **eqn.params)
         results = out if eqn.primitive.multiple_results else [out]
         if free == Freedom.SIGN_OF_ZERO:
             return [self._signed(x) for x in results]
         if name == "conv_general_dilated" and not all(np.isfinite(x).all() for x in args):
             # whether the zeros of padding and dilation meet infinities is left open
-            results = [np.full_like(x, np.nan) if self._rng.random() < 0.5 else x for x in results]
+            results = [np.full_like(x, self._rng.choice([0.0, np.nan])) for x in results]
         return [self._moved(x) for x in results] if free else results
 
     def _reordered(self, eqn: JaxprEqn, args: Sequence[Any]) -> list[Any]:
@@ -148,9 +152,9 @@ def spacing(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     limits = ml_dtypes.finfo(x.dtype)
     size = np.abs(x.astype(np.float64))
     _, exponent = np.frexp(np.where(np.isfinite(size), size, 1.0))
-    least = float(limits.smallest_subnormal)
     unit = np.ldexp(1.0, exponent - 1) * float(limits.eps)
-    return np.maximum(unit, least)
+    least = float(limits.smallest_subnormal)
+    return np.where(size == 0, least, np.maximum(unit, least))
 
 
 def freedoms(jaxpr: Jaxpr) -> list[Freedom]:

@@ -52,33 +52,29 @@ _BINARY: dict[str, Sequence[Callable[[Any, Any], Any]]] = {
 _BINARY["u"] = _BINARY["i"]
 
 
-def unary(w: Writer) -> Any:
+def _unary(w: Writer) -> Any:
     x = w.pick()
     return w.choose(_UNARY[dtypes.kind(x.dtype)])(x)
 
 
-def binary(w: Writer) -> Any:
+def _binary(w: Writer) -> Any:
     x = w.pick()
     y = w.partner(x)
     function = w.choose(_BINARY[dtypes.kind(x.dtype)])
     return function(y, x) if w.chance(0.4) else function(x, y)
 
 
-def smooth(w: Writer) -> Any:
+def _smooth(w: Writer) -> Any:
     """A transcendental function, most often where it is well conditioned."""
     x = w.pick("fc")
-    if x is None:
-        return None
     if dtypes.kind(x.dtype) == "f" and w.chance(0.7):
         x = w.bounded(x, -4, 4)
     return w.choose(_SMOOTH[dtypes.kind(x.dtype)])(x)
 
 
-def smooth_on_interval(w: Writer) -> Any:
+def _smooth_on_interval(w: Writer) -> Any:
     """A function that has its values from an interval only."""
     x = w.pick("f")
-    if x is None:
-        return None
     unit = [lax.asin, lax.acos, lax.atanh, lax.erf_inv]
     positive = [lax.log, lax.rsqrt, lax.lgamma, lax.digamma]
     if w.chance(0.5):
@@ -86,10 +82,8 @@ def smooth_on_interval(w: Writer) -> Any:
     return w.choose(positive)(w.bounded(lax.abs(x), 0.25, 8))
 
 
-def smooth_binary(w: Writer) -> Any:
+def _smooth_binary(w: Writer) -> Any:
     x = w.pick("fc")
-    if x is None:
-        return None
     y = w.partner(x)
     if dtypes.kind(x.dtype) == "c":
         return w.choose([lax.mul, lax.div])(x, y)
@@ -99,45 +93,41 @@ def smooth_binary(w: Writer) -> Any:
     return lax.pow(w.bounded(lax.abs(x), 0.125, 4), y)
 
 
-def select(w: Writer) -> Any:
+def _select(w: Writer) -> Any:
     x = w.pick()
     y = w.like(w.choose(w.values), x.shape, x.dtype)
     if w.chance(0.2):
         which = w.bounded(w.like(w.choose(w.values), x.shape, np.dtype(np.int32)), 0, 2)
         return lax.select_n(which, x, y, lax.max(x, y) if dtypes.kind(x.dtype) != "c" else x)
-    condition = w.pick("b")
+    condition = w.find("b")
     if condition is None or condition.shape not in (x.shape, ()):
         condition = w.like(w.choose(w.values), w.choose([x.shape, ()]), np.dtype(bool))
     return lax.select_n(condition, x, y)
 
 
-def clamp(w: Writer) -> Any:
+def _clamp(w: Writer) -> Any:
     x = w.pick("iuf")
-    if x is None:
-        return None
     return lax.clamp(w.number(x.dtype), x, w.number(x.dtype))
 
 
-def convert(w: Writer) -> Any:
+def _convert(w: Writer) -> Any:
     x = w.pick()
     dtype = w.choose(w.dtypes) if w.chance(0.7) else w.choose(dtypes.ALL)
     return lax.convert_element_type(x, dtype)
 
 
-def bitcast(w: Writer) -> Any:
+def _bitcast(w: Writer) -> Any:
     """The bits of a value, worked on as an integer so that no NaN's payload is read."""
     x = w.pick("iu")
-    if x is None:
-        return None
     size = w.choose([1, 2, 4, 8])
     if size > x.dtype.itemsize:
         return None
     return lax.bitcast_convert_type(x, np.dtype(f"{w.choose('iu')}{size}"))
 
 
-def complex_of(w: Writer) -> Any:
+def _complex_of(w: Writer) -> Any:
     x = w.pick("f")
-    if x is None or x.dtype.itemsize < 4:
+    if x.dtype.itemsize < 4:
         return None
     return lax.complex(x, w.like(w.choose(w.values), x.shape, x.dtype))
 
@@ -145,12 +135,12 @@ def complex_of(w: Writer) -> Any:
 # --- shapes -------------------------------------------------------------------------------------
 
 
-def transposed(w: Writer) -> Any:
+def _transposed(w: Writer) -> Any:
     x = w.pick(ndim=2)
-    return None if x is None else lax.transpose(x, [int(i) for i in w.rng.permutation(x.ndim)])
+    return lax.transpose(x, [int(i) for i in w.rng.permutation(x.ndim)])
 
 
-def reshaped(w: Writer) -> Any:
+def _reshaped(w: Writer) -> Any:
     x = w.pick()
     same_size = [s for s in w.shapes if prod(s) == x.size]
     shapes = [(x.size,), (1, *x.shape), (*x.shape, 1), *same_size, *same_size]
@@ -161,7 +151,7 @@ def reshaped(w: Writer) -> Any:
     return lax.reshape(x, shape) if len(shape) <= 5 else None
 
 
-def broadcast(w: Writer) -> Any:
+def _broadcast(w: Writer) -> Any:
     x = w.pick()
     for _ in range(3):
         shape = list(x.shape) if w.chance(0.5) else [w.choose([n, n, 7]) for n in x.shape]
@@ -174,39 +164,36 @@ def broadcast(w: Writer) -> Any:
     return None
 
 
-def sliced(w: Writer) -> Any:
+def _sliced(w: Writer) -> Any:
     x = w.pick(ndim=1)
-    if x is None:
-        return None
     starts = [w.integer(0, n) if w.chance(0.4) else 0 for n in x.shape]
     limits = [w.integer(a, n) if w.chance(0.4) else n for a, n in zip(starts, x.shape, strict=True)]
     return lax.slice(x, starts, limits, [w.choose([1, 1, 2, 3]) for _ in x.shape])
 
 
-def reversed_(w: Writer) -> Any:
+def _reversed(w: Writer) -> Any:
     x = w.pick(ndim=1)
-    return None if x is None else lax.rev(x, w.axes(x.ndim))
+    return lax.rev(x, w.axes(x.ndim))
 
 
-def padded(w: Writer) -> Any:
+def _padded(w: Writer) -> Any:
     x = w.pick(ndim=1, room=4)
-    if x is None:
-        return None
     config = []
     for n in x.shape:
         inside = w.choose([0, 0, 1, 2])
         full = n + max(n - 1, 0) * inside
         low = w.integer(-min(2, full), 2)
         config.append((low, w.integer(-min(2, full + low), 2), inside))
-    if prod(n + a + b + max(n - 1, 0) * i for n, (a, b, i) in zip(x.shape, config)) > w.limit:
+    if (
+        prod(n + a + b + max(n - 1, 0) * i for n, (a, b, i) in zip(x.shape, config, strict=True))
+        > w.limit
+    ):
         return None
     return lax.pad(x, w.number(x.dtype), config)
 
 
-def joined(w: Writer) -> Any:
+def _joined(w: Writer) -> Any:
     x = w.pick(ndim=1, room=3)
-    if x is None:
-        return None
     axis = w.integer(0, x.ndim - 1)
     parts = [x]
     for _ in range(w.integer(1, 2)):
@@ -217,37 +204,31 @@ def joined(w: Writer) -> Any:
     return lax.concatenate([parts[i] for i in order], axis)
 
 
-def split(w: Writer) -> Any:
+def _split(w: Writer) -> Any:
     x = w.pick(ndim=1)
-    if x is None:
-        return None
     axis = w.integer(0, x.ndim - 1)
     first = w.integer(0, x.shape[axis])
     return list(lax.split(x, [first, x.shape[axis] - first], axis))
 
 
-def counted(w: Writer) -> Any:
+def _counted(w: Writer) -> Any:
     x = w.pick("iuf", ndim=1)
-    if x is None:
-        return None
     return lax.broadcasted_iota(x.dtype, x.shape, w.integer(0, x.ndim - 1))
 
 
 # --- reductions ---------------------------------------------------------------------------------
 
 
-def _reduced(w: Writer, functions: dict[str, Sequence[Callable[..., Any]]]) -> Any:
+def _reduction(w: Writer, functions: dict[str, Sequence[Callable[..., Any]]]) -> Any:
     x = w.pick("".join(functions), ndim=1)
-    if x is None:
-        return None
     return w.choose(functions[dtypes.kind(x.dtype)])(x, w.axes(x.ndim))
 
 
-def reduced(w: Writer) -> Any:
+def _reduced(w: Writer) -> Any:
     extrema = [lax.reduce_max, lax.reduce_min]
     bits = [lax.reduce_and, lax.reduce_or, lax.reduce_xor]
     sums = [lax.reduce_sum, lax.reduce_prod]
-    return _reduced(
+    return _reduction(
         w,
         {
             "b": [*extrema, *bits],
@@ -258,46 +239,38 @@ def reduced(w: Writer) -> Any:
     )
 
 
-def summed(w: Writer) -> Any:
+def _summed(w: Writer) -> Any:
     sums = [lax.reduce_sum, lax.reduce_sum, lax.reduce_sum, lax.reduce_prod]
-    return _reduced(w, {"f": sums, "c": sums})
+    return _reduction(w, {"f": sums, "c": sums})
 
 
-def centred(w: Writer) -> Any:
+def _centred(w: Writer) -> Any:
     """A value of a row used with the row again, as softmax and layer norms do."""
     x = w.pick("f", ndim=1)
-    if x is None:
-        return None
     axes = w.axes(x.ndim)
     row = lax.reduce_max(x, axes) if w.exact or w.chance(0.5) else lax.reduce_sum(x, axes)
     row = lax.expand_dims(row, axes)
     return w.choose([lax.sub, lax.div, lax.mul])(x, row)
 
 
-def position(w: Writer) -> Any:
+def _position(w: Writer) -> Any:
     x = w.pick("biuf", ndim=1, elements=1)
-    if x is None:
-        return None
     index = w.choose([np.int32, np.int64, np.uint8])
     return w.choose([lax.argmax, lax.argmin])(x, w.integer(0, x.ndim - 1), index)
 
 
-def cumulated(w: Writer) -> Any:
+def _cumulated(w: Writer) -> Any:
     functions: dict[str, Sequence[Callable[..., Any]]] = {
         "i": [lax.cummax, lax.cummin, lax.cumsum, lax.cumprod],
         "f": [lax.cummax, lax.cummin] + ([] if w.exact else [lax.cumsum, lax.cumprod]),
     }
     x = w.pick("if", ndim=1)
-    if x is None:
-        return None
     function = w.choose(functions[dtypes.kind(x.dtype)])
     return function(x, w.integer(0, x.ndim - 1), w.chance(0.3))
 
 
-def sorted_(w: Writer) -> Any:
+def _sorted(w: Writer) -> Any:
     x = w.pick("biuf", ndim=1)
-    if x is None:
-        return None
     axis = w.integer(0, x.ndim - 1)
     if w.chance(0.5):
         return lax.sort(x, axis)
@@ -308,18 +281,14 @@ def sorted_(w: Writer) -> Any:
 # --- indexing -----------------------------------------------------------------------------------
 
 
-def dynamic_sliced(w: Writer) -> Any:
+def _dynamic_sliced(w: Writer) -> Any:
     x = w.pick(ndim=1, elements=1)
-    if x is None:
-        return None
     sizes = [w.integer(1, n) for n in x.shape]
     return lax.dynamic_slice(x, [w.index(n) for n in x.shape], sizes)
 
 
-def dynamic_updated(w: Writer) -> Any:
+def _dynamic_updated(w: Writer) -> Any:
     x = w.pick(ndim=1, elements=1)
-    if x is None:
-        return None
     shape = tuple(w.integer(1, n) for n in x.shape)
     update = w.like(w.choose(w.values), shape, x.dtype)
     return lax.dynamic_update_slice(x, update, [w.index(n) for n in x.shape])
@@ -336,10 +305,8 @@ def _windows(w: Writer, x: Any) -> tuple[Shape, Shape, Any, Any]:
     return indexed, sizes, indices, w.choose(["clip", "fill"])
 
 
-def gathered(w: Writer) -> Any:
+def _gathered(w: Writer) -> Any:
     x = w.pick(ndim=1, elements=1, room=6)
-    if x is None:
-        return None
     indexed, sizes, indices, mode = _windows(w, x)
     collapsed = tuple(i for i in indexed if sizes[i] == 1)
     offset = tuple(range(1, 1 + x.ndim - len(collapsed)))
@@ -347,10 +314,8 @@ def gathered(w: Writer) -> Any:
     return lax.gather(x, indices, numbers, sizes, mode=mode)
 
 
-def scattered(w: Writer) -> Any:
+def _scattered(w: Writer) -> Any:
     x = w.pick(ndim=1, elements=1)
-    if x is None:
-        return None
     indexed, sizes, indices, mode = _windows(w, x)
     inserted = tuple(i for i in indexed if sizes[i] == 1)
     window = tuple(n for i, n in enumerate(sizes) if i not in inserted)
@@ -368,13 +333,11 @@ def scattered(w: Writer) -> Any:
 # --- products and windows -----------------------------------------------------------------------
 
 
-def product(w: Writer) -> Any:
+def _product(w: Writer) -> Any:
     """A `dot_general` that contracts and batches some axes of equal extent."""
     x = w.pick("iu" if w.exact else "biufc", ndim=1)
-    if x is None:
-        return None
     y = w.pick(ndim=1)
-    y = x if y is None else w.like(y, y.shape, x.dtype)
+    y = w.like(y, y.shape, x.dtype)
     free = list(range(y.ndim))
     pairs = []
     for i in (int(i) for i in w.rng.permutation(x.ndim)):
@@ -393,10 +356,8 @@ def product(w: Writer) -> Any:
     return lax.dot_general(x, y, (numbers[0], numbers[1]))
 
 
-def convolution(w: Writer) -> Any:
+def _convolution(w: Writer) -> Any:
     x = w.pick("f", elements=1)
-    if x is None:
-        return None
     dims = w.integer(1, 2)
     channels, features, batch = w.integer(1, 3), w.integer(1, 4), w.integer(1, 2)
     groups = w.choose([1, 1, 1, 2])
@@ -429,9 +390,9 @@ def convolution(w: Writer) -> Any:
     )
 
 
-def pooled(w: Writer) -> Any:
+def _pooled(w: Writer) -> Any:
     x = w.pick("if", ndim=1, elements=1)
-    if x is None or x.ndim > 4:
+    if x.ndim > 4:
         return None
     choices = [(lax.max, -np.inf if dtypes.kind(x.dtype) == "f" else np.iinfo(x.dtype).min)]
     if dtypes.kind(x.dtype) == "i" or not w.exact:
@@ -447,15 +408,15 @@ def pooled(w: Writer) -> Any:
 
 # Each with how often it is chosen.
 EXACT: Sequence[tuple[Operation, float]] = [
-    *((unary, 5), (binary, 14), (select, 2), (clamp, 1), (convert, 2), (bitcast, 0.5)),
-    *((complex_of, 0.4), (transposed, 1), (reshaped, 1.5), (broadcast, 1), (sliced, 1)),
-    *((reversed_, 0.6), (padded, 0.8), (joined, 0.8), (split, 0.4), (counted, 0.4)),
-    *((reduced, 3), (centred, 2), (position, 0.7), (cumulated, 0.5), (sorted_, 0.4)),
-    *((dynamic_sliced, 0.5), (dynamic_updated, 0.5), (gathered, 0.5), (scattered, 0.5)),
-    *((product, 0.4), (pooled, 0.3)),
+    *((_unary, 5), (_binary, 14), (_select, 2), (_clamp, 1), (_convert, 2), (_bitcast, 0.5)),
+    *((_complex_of, 0.4), (_transposed, 1), (_reshaped, 1.5), (_broadcast, 1), (_sliced, 1)),
+    *((_reversed, 0.6), (_padded, 0.8), (_joined, 0.8), (_split, 0.4), (_counted, 0.4)),
+    *((_reduced, 3), (_centred, 2), (_position, 0.7), (_cumulated, 0.5), (_sorted, 0.4)),
+    *((_dynamic_sliced, 0.5), (_dynamic_updated, 0.5), (_gathered, 0.5), (_scattered, 0.5)),
+    *((_product, 0.4), (_pooled, 0.3)),
 ]
 INEXACT: Sequence[tuple[Operation, float]] = [
     *EXACT,
-    *((smooth, 5), (smooth_on_interval, 1.5), (smooth_binary, 1.5), (summed, 3)),
-    *((product, 1), (convolution, 0.4)),
+    *((_smooth, 5), (_smooth_on_interval, 1.5), (_smooth_binary, 1.5), (_summed, 3)),
+    *((_product, 1), (_convolution, 0.4)),
 ]

@@ -3,7 +3,6 @@
 check_program(random_program(seed))
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,7 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.array import Array, wrap
+from funcflow.core.array import wrap
 from funcflow.core.aval import ShapedArray
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.staging import stage_out
@@ -89,7 +88,7 @@ def random_program(seed: int, *, size: int | None = None, exact: bool = False) -
     captured = values(rng, w.choose(w.shapes), chosen[0], special=0.1)
 
     def program(*args: Any) -> list[Any]:
-        w.values = [_captured(captured)] if w.chance(0.3) else []
+        w.values = [wrap(captured)] if w.chance(0.3) else []
         w.values += args
         w.write(size)
         return _results(w, len(args))
@@ -127,10 +126,6 @@ def values(
     return np.where(rng.random(shape) < share, rare, small).astype(dtype)
 
 
-def _captured(value: np.ndarray[Any, Any]) -> Array:
-    return wrap(value)
-
-
 def _dtypes(rng: np.random.Generator) -> list[DType]:
     """What a program computes in, the chief dtype first."""
     names = [*_FLOATS, *_FLOATS, *_INTEGERS, "bool"]
@@ -158,7 +153,7 @@ def _shapes(rng: np.random.Generator, limit: int, large: bool) -> list[Shape]:
     return shapes
 
 
-def _results(w: Writer, arguments: int) -> Sequence[Any]:
+def _results(w: Writer, arguments: int) -> list[Any]:
     """What a program returns: its last value, others of its values, now and then an argument."""
     written = w.values[arguments:] or w.values
     found = [w.choose(written) for _ in range(w.integer(0, 6))]

@@ -23,6 +23,10 @@ Operation: TypeAlias = Callable[["Writer"], Any]
 _RECENT = 6
 
 
+class _NothingSuitsError(Exception):
+    """No value suits an operation."""
+
+
 class Writer:
     """A random program while it is written.
 
@@ -62,7 +66,10 @@ class Writer:
         """Write so many operations, or fewer where no value suits what was chosen."""
         for _ in range(count):
             operation, _ = self._operations[int(self.rng.choice(len(self._odds), p=self._odds))]
-            found = operation(self)
+            try:
+                found = operation(self)
+            except _NothingSuitsError:
+                continue
             self.values += [] if found is None else found if isinstance(found, list) else [found]
 
     def body(self, arguments: Sequence[Any], count: int) -> "Writer":
@@ -105,10 +112,17 @@ class Writer:
 
     # --- values -------------------------------------------------------------------------------
 
-    def pick(
+    def pick(self, kinds: str = "biufc", **wanted: int) -> Any:
+        """As `find`; where nothing suits, the operation is given up."""
+        found = self.find(kinds, **wanted)
+        if found is None:
+            raise _NothingSuitsError
+        return found
+
+    def find(
         self, kinds: str = "biufc", *, ndim: int = 0, elements: int = 0, room: int = 1
     ) -> Any | None:
-        """A value, most often a recent one.
+        """A value, most often a recent one, or None.
 
         Args:
             kinds: the kinds of dtype that will do.
@@ -129,7 +143,7 @@ class Writer:
         return self.choose(suited if self.chance(0.3) else suited[-_RECENT:])
 
     def partner(self, x: Any) -> Any:
-        """A value to combine with `x`: of its dtype, and of a shape that broadcasts to that of x."""
+        """A value to combine with `x`: of its dtype, and a shape that broadcasts to its shape."""
         if self.chance(0.15):
             return self.number(x.dtype)
         recent = self.values if self.chance(0.3) else self.values[-2 * _RECENT :]
@@ -170,7 +184,7 @@ class Writer:
 
     def index(self, high: int, shape: Shape = (), *, outside: int = 1) -> Any:
         """Integers from about 0 to about `high`, made of some value."""
-        source = self.pick("biuf")
+        source = self.find("biuf")
         if source is None:
             source = self.values[-1]
         x = self.like(source, shape, np.dtype(np.int32))

@@ -124,6 +124,22 @@ def test_blocks_of_two_reductions_and_of_what_is_stored(run_program):
     compare(run_program, f, x)
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_blocks_of_narrow_floats(run_program, reduction, dtype):
+    x = lax.convert_element_type(RNG.integers(-9, 10, 50_000), dtype)
+    compare(run_program, lambda x: reduction(x, (0,)), x)
+
+
+def test_views_of_the_results_of_blocks_wait_for_all_blocks(run_program):
+    x = RNG.standard_normal((1, 50_000)).astype("f4")
+    compare(
+        run_program,
+        lambda x: (lax.broadcast_in_dim(lax.reduce_max(x, (1,)), x.shape, (1,)), lax.neg(x)),
+        x,
+    )
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("function", [lax.argmax, lax.argmin])
 def test_the_first_of_the_best_is_found(run_program, function, axis):

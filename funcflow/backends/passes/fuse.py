@@ -187,7 +187,7 @@ class Fusion:
         (v,) = eqn.invars
         group = self._node.get(v) if isinstance(v, Var) else None
         if isinstance(group, Group) and v in group.places:
-            place = _view_place(eqn, group)
+            place = _view_place(eqn, group) if self._usable(group, v) else None
             if place is not None and group.covers(place):
                 self._join(group, eqn, [place])
                 return
