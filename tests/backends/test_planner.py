@@ -126,3 +126,11 @@ def test_outputs_have_memory_of_their_own(f, copies):
     buffers = [view.buffer for view in program.outputs]
     assert len(set(buffers)) == len(buffers)
     assert {buffer.role for buffer in buffers} == {"output"}
+
+
+def test_parts_of_an_output_are_outputs_of_their_own():
+    """A part of a buffer lies inside of it, so what is returned must not be the buffer's start."""
+    y, x = np.arange(1, 11, dtype=np.float32), np.arange(10, dtype=np.float32)
+    f = ff.jit(lambda x: (lambda y: (y[:2], y[5:7], y, y[9:]))(x + 1))
+    for part, expected in zip(f(x), (y[:2], y[5:7], y, y[9:]), strict=True):
+        np.testing.assert_array_equal(part, expected)
