@@ -11,9 +11,7 @@ finds nothing, `put` does nothing, and `status` says why.
 """
 
 import os
-import random
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from hashlib import sha256
@@ -115,7 +113,7 @@ class KernelCache:
             _write(self._path(self._directory, key), _header(code) + code)
             # Looking through the directory takes long, so it is done once per so many bytes: by
             # chance, because a process that writes little does not know what others have written.
-            if random.random() * self._limit < 16 * len(code):
+            if int.from_bytes(os.urandom(4)) / 2**32 * self._limit < 16 * len(code):
                 self._evict(self._directory)
         except OSError as error:
             self._problem = str(error)
@@ -150,9 +148,9 @@ def _header(code: bytes) -> bytes:
 def _write(path: Path, entry: bytes) -> None:
     """Write a file that appears as a whole or not at all."""
     # With the suffix of entries: one that is left behind by a killed process is evicted like them.
-    handle, temporary = tempfile.mkstemp(_SUFFIX, "writing-", path.parent)
+    temporary = path.with_name(f"writing-{os.urandom(8).hex()}{_SUFFIX}")
     try:
-        with open(handle, "wb") as file:
+        with open(temporary, "xb", opener=_for_us_alone) as file:
             file.write(entry)
         os.replace(temporary, path)
     except OSError:
@@ -162,3 +160,7 @@ def _write(path: Path, entry: bytes) -> None:
         # the entry is there or will be written again.
         if not path.exists():
             raise
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
 from os.path import basename
-from statistics import median
+
+import numpy as np
 
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.passes.fuse import IDENTITIES, REDUCTIONS, VIEWS
@@ -138,7 +139,7 @@ def explain(
         timings: the times of some runs, in seconds: one for each step, and the whole call's.
         facts: what else is to be said, by name.
     """
-    seconds = [median(times) for times in zip(*timings, strict=True)] if timings else None
+    seconds = [float(np.median(times)) for times in zip(*timings, strict=True)] if timings else None
     shared = Counter(e for step in program.steps if not _only_moves(step) for e in step.eqns)
     steps = [
         _report(number, step, shared, seconds[number - 1] if seconds else None)

@@ -15,8 +15,16 @@ from funcflow.core.primitive import Primitive
 Lowerings: TypeAlias = Mapping[Primitive, Lowering]
 
 
-def lower_program(closed: ClosedJaxpr, lowerings: Lowerings) -> Program:
-    """The program of a jaxpr, with routines from the target's table."""
+def lower_program(
+    closed: ClosedJaxpr, lowerings: Lowerings, begin: Callable[[Step], None] | None = None
+) -> Program:
+    """The program of a jaxpr.
+
+    Args:
+        closed: the jaxpr, ready to be compiled.
+        lowerings: the routines of the target.
+        begin: called with each step as soon as it is known, so that its compilation may begin.
+    """
     fusion = Fusion(closed.jaxpr)
     again = recompute(fusion, closed.jaxpr)
     virtual = fusion.virtual | again
@@ -28,6 +36,7 @@ def lower_program(closed: ClosedJaxpr, lowerings: Lowerings) -> Program:
 
     plan = Planner(closed, copy_step, fill)
     needed = _needed(fusion, again, closed.jaxpr)
+    begun = 0
     for node in fusion.nodes:
         if isinstance(node, Group):
             _lower_group(plan, virtual, node, needed)
@@ -35,6 +44,10 @@ def lower_program(closed: ClosedJaxpr, lowerings: Lowerings) -> Program:
             _lower_alias(plan, node.eqns[0])
         else:
             _lower_alone(plan, node.eqns[0], lowerings)
+        if begin is not None:
+            for step in plan.steps[begun:]:
+                begin(step)
+            begun = len(plan.steps)
     program = plan.finish()
     program.apart = fusion.apart
     return program

@@ -95,10 +95,24 @@ class JaxprEqn:
         self.effects = effects
         self.source = source
 
-    def replace(self, **changes: Any) -> "JaxprEqn":
+    def replace(
+        self,
+        *,
+        invars: list[Atom] | None = None,
+        outvars: list[Var] | None = None,
+        primitive: Primitive | None = None,
+        params: dict[str, Any] | None = None,
+        source: Source | None = None,
+    ) -> "JaxprEqn":
         """A copy with the named parts replaced."""
-        parts = {name: getattr(self, name) for name in self.__slots__}
-        return JaxprEqn(**{**parts, **changes})
+        return JaxprEqn(
+            self.invars if invars is None else invars,
+            self.outvars if outvars is None else outvars,
+            self.primitive if primitive is None else primitive,
+            self.params if params is None else params,
+            self.effects,
+            self.source if source is None else source,
+        )
 
     def __repr__(self) -> str:
         from_, to = (

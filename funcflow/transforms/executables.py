@@ -28,14 +28,15 @@ def lowered(closed: ClosedJaxpr) -> ClosedJaxpr:
 observers: list[Callable[[str], None]] = []
 
 
-def compiled(closed: ClosedJaxpr, what: Callable[[], str] = lambda: "a program") -> Executable:
+def compiled(
+    closed: ClosedJaxpr, what: Callable[[], str] = lambda: "a program", *, is_lowered: bool = False
+) -> Executable:
     """The executable of a jaxpr, from the cache if one of the same structure is there.
-
-    The passes run here too: a derivative of a jitted function never saw them.
 
     Args:
         closed: the program.
         what: tells observers what it is.
+        is_lowered: whether the passes have run. A derivative of a jitted function never saw them.
     """
     key = (structural_key(closed), config.backend)
     with _lock:
@@ -44,7 +45,7 @@ def compiled(closed: ClosedJaxpr, what: Callable[[], str] = lambda: "a program")
             _executables.move_to_end(key)
             return found
     # two threads may compile the same program; that costs time, and a lock held here costs more
-    made = get_backend(config.backend).compile(lowered(closed))
+    made = get_backend(config.backend).compile(closed if is_lowered else lowered(closed))
     for observe in observers:
         observe(what())
     with _lock:

@@ -201,7 +201,8 @@ class JitFunction:
     ) -> Executable:
         if entry.executable is None:
             name = f"jit of {self._name}"
-            executable = compiled(entry.jaxpr, lambda: f"{name}: {self._signatures.why()}")
+            why = self._signatures.why
+            executable = compiled(entry.jaxpr, lambda: f"{name}: {why()}", is_lowered=True)
             if self._donated:
                 leaves, strict = self._donated.leaves(*given), self._donated.strict
                 consts = len(entry.consts)

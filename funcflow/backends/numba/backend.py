@@ -12,10 +12,10 @@ from funcflow.backends.numba.executable import Executable
 from funcflow.backends.numba.kernels import store
 from funcflow.backends.numba.listing import kernels_text, llvm_text, source_text
 from funcflow.backends.passes.fuse import Fusion
-from funcflow.backends.passes.memory import plan_memory, without_idle_copies
+from funcflow.backends.passes.memory import is_copy, plan_memory, without_idle_copies
 from funcflow.backends.pipeline import PASSES, lower, prepare
 from funcflow.backends.planner import Lowering
-from funcflow.backends.program import Program
+from funcflow.backends.program import HostCall, Program, Step
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 
@@ -74,15 +74,21 @@ class CpuBackend:
         return store().compiled
 
 
-def _program(jaxpr: ClosedJaxpr) -> Program:
+def _program(jaxpr: ClosedJaxpr, begin: Callable[[Step], None] | None = None) -> Program:
     *_, prepared = prepare(jaxpr).values()
-    return lower_program(prepared, LOWERINGS)
+    return lower_program(prepared, LOWERINGS, begin)
 
 
 def _compiled(jaxpr: ClosedJaxpr) -> Executable:
-    program = _program(jaxpr)
+    program = _program(jaxpr, _begin)
     arena = plan_memory(program)
     return Executable(without_idle_copies(program, arena), arena, _compiled_body)
+
+
+def _begin(step: Step) -> None:
+    """Compile a step's function beside what follows; a copy may yet turn out to be idle."""
+    if not isinstance(step.work, HostCall) and not is_copy(step):
+        store().request(step.work)
 
 
 # The bodies of loops and branches, which Python calls again and again.

@@ -4,27 +4,61 @@ The only module that knows llvmlite. Numba itself is not needed: its front end a
 of passes would take most of the compile time, and the printer's text is in its final form already,
 so it goes straight to the code generator of the target.
 
+LLVM compiles in any number of threads, each with a context of its own. Most of its time it spends
+without Python's lock, so compiling uses all processors, and goes on beside Python.
+
 LLVM ends the process when it cannot resolve a symbol, so symbols are checked while compiling. The
 kernels call nothing but LLVM's intrinsics; those may become calls of the C library (`memset`,
 `fmod`), which every process has, or of the compiler's own (`HELPERS`), which it may lack.
 """
 
+import ctypes
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from funcflow.backends.cache import DEFAULT_LIMIT, KernelCache, default_directory
 from funcflow.core.errors import CompileError
 
-# One thread at a time: LLVM's global context, which llvmlite parses into, is not thread-safe.
+# Loading is for one thread at a time, since LLVM's global context is not thread-safe. Threads that
+# compile have contexts of their own, and only count themselves.
 _lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a fork waits for it, or the child could never compile
+_done = threading.Condition(_lock)
+_compiling = 0
+_forking = 0
+
+
+def _before_fork() -> None:
+    """Wait for compilers: the child would have the locks of threads that it does not have."""
+    global _forking
+    _lock.acquire()
+    _forking += 1
+    _done.wait_for(lambda: not _compiling)
+
+
+def _after_fork_in_parent() -> None:
+    global _forking
+    _forking -= 1
+    _done.notify_all()
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _forking
+    _forking = 0  # other threads may have been about to fork as well
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
     )
 
 # Conversions that processors without instructions for half floats leave to the compiler's library.
@@ -61,7 +95,7 @@ class Library:
 
 
 def compile_module(text: str) -> bytes:
-    """The object code of a module of LLVM IR, for this processor.
+    """The object code of a module of LLVM IR, for this processor. Several threads may compile.
 
     Args:
         text: the module. It is not optimised, only compiled.
@@ -72,8 +106,16 @@ def compile_module(text: str) -> bytes:
     Raises:
         CompileError: LLVM rejects the text, or it calls a function that the process does not have.
     """
-    with _lock:
+    global _compiling
+    with _done:
+        _done.wait_for(lambda: not _forking)
+        _compiling += 1
+    try:
         return _compile(text)
+    finally:
+        with _done:
+            _compiling -= 1
+            _done.notify_all()
 
 
 def load_object(code: bytes) -> Library:
@@ -134,25 +176,75 @@ def host_signature() -> str:
     return f"{triple} {_cpu()} {_features()} llvm {llvm} llvmlite {llvmlite.__version__}"
 
 
-# LLVM's objects are the locals of two functions, so that they end while the lock is still held.
-
-
 def _compile(text: str) -> bytes:
-    try:
-        module = _binding().parse_assembly(text)
-        module.verify()
-    except RuntimeError as error:
-        raise _error(f"compile_module: LLVM rejects the code: {error}") from error
-    _check_symbols(
-        f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
-    )
-    try:
-        code = _emitter().emit_object(module)
-    except RuntimeError as error:
-        raise _error(f"compile_module: LLVM cannot compile the code: {error}") from error
+    compiler = _Compiler.take()
+    code = compiler.object_code(text)
+    compiler.give_back()  # not after an error, whose traceback may keep the module alive
     # The names of the symbols that an object file refers to stand in it as they are.
     _check_symbols(name for name in HELPERS if name.encode() in code)
     return code
+
+
+class _Compiler:
+    """What a thread needs to compile beside others: a context of LLVM, and a target machine."""
+
+    _idle: ClassVar[deque["_Compiler"]] = deque()
+
+    def __init__(self) -> None:
+        with _lock:
+            binding = _binding()
+            self._context = binding.create_context()
+            self._machine = _target_machine()
+
+    @classmethod
+    def take(cls) -> "_Compiler":
+        """One that nobody uses."""
+        try:
+            return cls._idle.pop()
+        except IndexError:
+            return cls()
+
+    def give_back(self) -> None:
+        """Let others use it."""
+        self._idle.append(self)
+
+    def object_code(self, text: str) -> bytes:
+        """The object code of a module; see `compile_module`."""
+        try:
+            module = _binding().parse_assembly(text, self._context)
+            module.verify()
+        except RuntimeError as error:
+            raise _error(f"compile_module: LLVM rejects the code: {error}") from error
+        _check_symbols(
+            f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
+        )
+        try:
+            return _emit_object(self._machine, module)
+        except RuntimeError as error:
+            raise _error(f"compile_module: LLVM cannot compile the code: {error}") from error
+
+
+def _emit_object(machine: Any, module: Any) -> bytes:
+    """`machine.emit_object(module)`, while which other threads may call LLVM.
+
+    llvmlite lets one thread at a time into LLVM, as its contexts may be shared. Ours are not.
+    """
+    from llvmlite.binding import ffi
+
+    locked = ffi.lib.LLVMPY_TargetMachineEmitToMemory
+    emit = getattr(locked, "_cfn", locked)
+    with ffi.OutputString() as problem:
+        memory = emit(machine, module, 1, problem)
+        if not memory:
+            raise RuntimeError(str(problem))
+    try:
+        start, size = ffi.lib.LLVMPY_GetBufferStart(memory), ffi.lib.LLVMPY_GetBufferSize(memory)
+        return ctypes.string_at(start, size)
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
+
+
+# LLVM's objects are the locals of a function, so that they end while the lock is still held.
 
 
 def _load(code: bytes) -> Any:
@@ -195,12 +287,6 @@ def _cpu() -> str:
 @cache
 def _features() -> str:
     return _binding().get_host_cpu_features().flatten()
-
-
-@cache
-def _emitter() -> Any:
-    """The target machine that compiles; it belongs to no engine."""
-    return _target_machine()
 
 
 def _target_machine() -> Any:

@@ -154,6 +154,7 @@ class Fusion:
         self._outvars = {v for v in jaxpr.outvars if isinstance(v, Var)}
         self._axes = count()
         self._last_effect: Node | None = None
+        self._awaited = 0  # the bits of all nodes that others come after
         self._jaxpr = jaxpr
         for eqn in jaxpr.eqns:
             self._add(eqn)
@@ -415,6 +416,7 @@ class Fusion:
             if self._last_effect is not None:
                 node.ancestors |= self._last_effect.bit | self._last_effect.ancestors
             self._last_effect = node
+        self._awaited |= node.ancestors
 
     def _new_group(self, shape: Sequence[int]) -> Group:
         group = Group(self._number())
@@ -436,16 +438,22 @@ class Fusion:
         if not bits & ~node.ancestors:
             return
         node.ancestors |= bits
-        for later in self._all:
-            if later is not None and later.ancestors & node.bit:
-                later.ancestors |= node.ancestors
+        self._awaited |= bits
+        if self._awaited & node.bit:
+            for later in self._all:
+                if later is not None and later.ancestors & node.bit:
+                    later.ancestors |= node.ancestors
 
     def _replace(self, old: Node, new: Node) -> None:
         self._all[old.number] = None
         new.ancestors = (new.ancestors | old.ancestors) & ~old.bit
+        self._awaited |= new.ancestors
+        if not self._awaited & (old.bit | new.bit):
+            return
         for later in self._all:
             if later is not None and later.ancestors & (old.bit | new.bit):
                 later.ancestors = ((later.ancestors | new.bit) & ~old.bit) | new.ancestors
+                self._awaited |= later.ancestors
 
 
 def _axes(group: Group, shape: Sequence[int]) -> Iterable[int | None]:

@@ -49,7 +49,7 @@ def without_idle_copies(program: Program, arena: Arena) -> Program:
     """The program without copies whose source and target have become the same place."""
 
     def is_idle(step: Step) -> bool:
-        if not _is_copy(step):
+        if not is_copy(step):
             return False
         (source,), (target,) = step.reads, step.writes
         buffers = (source.buffer, target.buffer)
@@ -61,7 +61,7 @@ def without_idle_copies(program: Program, arena: Arena) -> Program:
     return replace(program, steps=[s for s in program.steps if not is_idle(s)])
 
 
-def _is_copy(step: Step) -> bool:
+def is_copy(step: Step) -> bool:
     """Whether a kernel only loads its one operand and stores it."""
     if not isinstance(step.work, Kernel) or len(step.reads) != 1 or len(step.writes) != 1:
         return False

@@ -1,10 +1,10 @@
 """oneDNN's C API: loading, primitives, and that programs may run in many threads and after fork."""
 
-import importlib.metadata
-import os
 import subprocess
 import sys
 import threading
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,26 +20,27 @@ needs_onednn = pytest.mark.skipif(onednn.library() is None, reason="needs the wh
 
 
 def test_without_the_wheel_there_is_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> Any:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "files", missing)
+    monkeypatch.setattr(sys, "path", [])
     assert onednn.library.__wrapped__() is None
 
 
-class Unloadable:
-    """A file of a wheel for another system."""
-
-    name = "libdnnl.so.3"
-
-    def locate(self) -> str:
-        return os.devnull
-
-
-@pytest.mark.parametrize("files", [None, [], [Unloadable()]])
-def test_a_broken_wheel_is_no_library(monkeypatch: pytest.MonkeyPatch, files: Any) -> None:
-    monkeypatch.setattr(importlib.metadata, "files", lambda name: files)
+@pytest.mark.parametrize("files", ["", "other.so,sha256=x,1\n", "libdnnl.so.3,sha256=x,0\n"])
+def test_a_broken_wheel_is_no_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: str
+) -> None:
+    record = tmp_path / onednn._RECORD
+    record.parent.mkdir()
+    record.write_text(files)
+    (tmp_path / "libdnnl.so.3").touch()  # a library for no system
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert onednn.library.__wrapped__() is None
+
+
+def test_the_record_is_that_of_the_release_that_the_project_asks_for() -> None:
+    required = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    names = [r for r in required["project"]["dependencies"] if r.startswith("onednn-cpu-gomp==")]
+    version = names[0].partition("==")[2].partition(";")[0].strip()
+    assert f"onednn_cpu_gomp-{version}.dist-info/RECORD" == onednn._RECORD
 
 
 def described(**changes: Any) -> Convolution:
