@@ -163,20 +163,17 @@ def _extremum(neutral: float) -> Rule:
 
 
 def _quotient(rewriter: Rewriter, eqn: JaxprEqn) -> Rewritten:
-    """A quotient by a power of two is the product with its reciprocal.
+    """Half of a value is its product with 0.5: the same real number, rounded once.
 
-    Both are the same real number, rounded once; that holds where the result is subnormal or
-    infinite, as long as the reciprocal itself is exact.
+    That holds for any power of two. But other divisors are parameters of a kernel, often numbers of
+    elements, and a kernel for those that are powers of two would be compiled in the middle of a run.
     """
     x, y = eqn.invars
     if not isinstance(y, Literal) or not dtypes.is_float(y.aval.dtype):
         return _of_choices(rewriter, eqn)
-    with np.errstate(all="ignore"):
-        inverse = np.asarray(1 / y.val, y.aval.dtype)
-        exact = np.isfinite(inverse) and abs(np.frexp(np.float64(y.val))[0]) == 0.5
-        if not exact or 1 / inverse != y.val:
-            return None
-    return eqn.replace(primitive=mul_p, invars=[x, Literal(inverse, y.aval)])
+    if y.val != 2:
+        return None
+    return eqn.replace(primitive=mul_p, invars=[x, Literal(np.asarray(0.5, y.aval.dtype), y.aval)])
 
 
 # --- choices --------------------------------------------------------------------------------------
