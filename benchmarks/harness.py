@@ -1,7 +1,8 @@
 """What the benchmarks share: a clean environment, interleaved timing, and tables of ratios.
 
-Import this module first. It removes the OPENBLAS_* variables, which OpenBLAS reads once, when NumPy
-loads it: with them a benchmark would measure somebody's settings.
+Import this module first. It removes variables with which a benchmark would measure somebody's
+settings: OPENBLAS_*, which OpenBLAS reads once, when NumPy loads it, and PYTHONDONTWRITEBYTECODE,
+which makes each process compile what was not installed with its bytecode.
 """
 
 import argparse
@@ -26,7 +27,9 @@ UNITS = {"us": 1e6, "ms": 1e3, "MB": 1e-6}  # in a second, or in a byte
 
 if "numpy" in sys.modules:
     raise ImportError("import harness before anything that imports numpy")
-REMOVED = sorted(name for name in os.environ if name.startswith("OPENBLAS_"))
+REMOVED = sorted(
+    name for name in os.environ if name.startswith(("OPENBLAS_", "PYTHONDONTWRITEBYTECODE"))
+)
 for removed in REMOVED:
     del os.environ[removed]
 

@@ -9,7 +9,7 @@ sweep that needs them.
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -454,9 +454,8 @@ class GroupWriter:
         return self._build.let("add", before, index)
 
     def _literal(self, value: np.ndarray[Any, Any]) -> Value:
-        dtype = value.dtype
-        embedded = value in _EMBEDDED or value != value or dtype == np.bool_
-        if embedded or not np.isfinite(value.astype(np.float64)):
+        dtype, number = value.dtype, value.item()
+        if number in _EMBEDDED or isinstance(number, bool) or not isfinite(number):
             return self._build.const(value, dtype)
         key = (value.tobytes(), dtype)
         if key not in self._scalars:

@@ -9,7 +9,6 @@ processor can do, not what the processor has really done.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from math import prod
 from os.path import basename
 
@@ -409,7 +408,7 @@ def _named(step: Step) -> str:
 
 def kernel_name(kernel: Kernel) -> str:
     """A short name that tells a kernel's text."""
-    return f"kernel_{sha256(kernel.text.encode()).hexdigest()[:6]}"
+    return f"kernel_{kernel.digest[:6]}"
 
 
 def _names(program: Program) -> dict[Buffer, str]:

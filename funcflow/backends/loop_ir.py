@@ -31,6 +31,7 @@ An output may be the same view as an input whose element is read before it is wr
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -198,6 +199,11 @@ class Kernel:
         """The kernel in words. Equal kernels have equal texts, so it is also the key of caches."""
         return "\n".join(_kernel_lines(self))
 
+    @cached_property
+    def digest(self) -> str:
+        """A short name for the text."""
+        return sha256(self.text.encode()).hexdigest()[:24]
+
     def __str__(self) -> str:
         return self.text
 
@@ -334,8 +340,10 @@ class Builder:
     def const(self, value: Any, dtype: Any) -> Value:
         """A number that is part of the kernel."""
         dtype = np.dtype(dtype)
-        with np.errstate(all="ignore"):
-            return self.let("const", dtype=dtype, value=np.asarray(value).astype(dtype)[()])
+        if not isinstance(value, np.generic | np.ndarray) or value.dtype != dtype:
+            with np.errstate(all="ignore"):
+                value = np.asarray(value).astype(dtype)
+        return self.let("const", dtype=dtype, value=value[()])
 
     def scalar(self, number: int, dtype: Any) -> Value:
         """A number that is given with each call."""

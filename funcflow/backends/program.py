@@ -8,6 +8,7 @@ of the target but for the routines; `backends/numba` turns it into one native ca
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
@@ -149,6 +150,11 @@ class Routine:
     text: str
     addresses: tuple[int, ...] = ()
     split: bool = False
+
+    @cached_property
+    def digest(self) -> str:
+        """A short name for the text."""
+        return sha256(self.text.encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)

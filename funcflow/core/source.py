@@ -71,7 +71,7 @@ def user_source() -> Source | None:
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         code = frame.f_code
-        if not is_internal(code.co_filename):
+        if not (_internal.get(code.co_filename) or is_internal(code.co_filename)):
             return Source(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back
     return None

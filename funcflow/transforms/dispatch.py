@@ -45,11 +45,12 @@ def results_maker(weak: Sequence[bool], tree: PyTreeDef) -> Callable[[Sequence[A
         return lambda buffers: cls(buffers[0])
     unflatten = tree.unflatten
     if not any(weak):
-        return lambda buffers: unflatten([ConcreteArray(x) for x in buffers])
+        return lambda buffers: unflatten(map(ConcreteArray, buffers))
     return lambda buffers: unflatten([c(x) for c, x in zip(classes, buffers, strict=True)])
 
 
 _ARRAYS = (ConcreteArray, WeakArray)
+_ARRAY_SET, _NUMPY = set(_ARRAYS), {np.ndarray}
 
 
 def signature(args: tuple[Any, ...]) -> tuple[Hashable, list[Any], Sequence[Any]] | None:
@@ -80,9 +81,14 @@ def _signature_of_tree(
 ) -> tuple[Hashable, list[Any], Sequence[Any]] | None:
     """The same for arguments that are trees: column by column, which is faster for many leaves."""
     leaves, tree = tree_flatten(args)
-    buffers = [x._value if type(x) in _ARRAYS else x for x in leaves]
-    for x in buffers:
-        if type(x) is not np.ndarray:
-            return None
+    kinds = set(map(type, leaves))
+    if len(kinds) == 1:  # as a rule all are arrays of ours; then one type says it of all
+        buffers = [x._value for x in leaves] if kinds <= _ARRAY_SET else leaves
+        types = tuple(kinds)
+    else:
+        buffers = [x._value if type(x) in _ARRAYS else x for x in leaves]
+        types = tuple(map(type, leaves))
+    if not set(map(type, buffers)) <= _NUMPY:
+        return None
     dtypes, shapes = [x.dtype for x in buffers], [x.shape for x in buffers]
-    return (tree, state, axes, *map(type, leaves), *dtypes, *shapes), buffers, leaves
+    return (tree, state, axes, types, *dtypes, *shapes), buffers, leaves

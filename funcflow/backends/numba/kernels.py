@@ -161,8 +161,7 @@ class KernelStore:
 
 def symbol_of(work: Kernel | Routine) -> str:
     """The name of a function, which tells its text."""
-    letter = "k" if isinstance(work, Kernel) else "r"
-    return letter + sha256(work.text.encode()).hexdigest()[:24]
+    return f"{'k' if isinstance(work, Kernel) else 'r'}{work.digest}"
 
 
 def batch_text(works: Mapping[str, Kernel | Routine]) -> str:
