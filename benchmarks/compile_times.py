@@ -47,9 +47,7 @@ def warm_process(name: str, options: Options) -> Measured:
     def run(directory: str, library: str) -> harness.Finished:
         places = {"FUNCFLOW_CACHE_DIR": directory, "JAX_COMPILATION_CACHE_DIR": directory}
         environment = places | CACHED_JAX
-        return harness.in_fresh_process(
-            "fresh", "result", library, name, environment=environment
-        )
+        return harness.in_fresh_process("fresh", "result", library, name, environment=environment)
 
     def seconds(directory: str, library: str) -> float:
         return run(directory, library).seconds

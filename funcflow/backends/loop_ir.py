@@ -343,7 +343,7 @@ class Builder:
         if not isinstance(value, np.generic | np.ndarray) or value.dtype != dtype:
             with np.errstate(all="ignore"):
                 value = np.asarray(value).astype(dtype)
-        return self.let("const", dtype=dtype, value=value[()])
+        return self.let("const", dtype=dtype, value=np.asarray(value)[()])
 
     def scalar(self, number: int, dtype: Any) -> Value:
         """A number that is given with each call."""

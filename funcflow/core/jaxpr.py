@@ -102,6 +102,7 @@ class JaxprEqn:
         outvars: list[Var] | None = None,
         primitive: Primitive | None = None,
         params: dict[str, Any] | None = None,
+        effects: Effects | None = None,
         source: Source | None = None,
     ) -> "JaxprEqn":
         """A copy with the named parts replaced."""
@@ -110,7 +111,7 @@ class JaxprEqn:
             self.outvars if outvars is None else outvars,
             self.primitive if primitive is None else primitive,
             self.params if params is None else params,
-            self.effects,
+            self.effects if effects is None else effects,
             self.source if source is None else source,
         )
 

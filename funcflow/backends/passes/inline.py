@@ -46,7 +46,7 @@ def _inline(
     invars = [_read(renamed, v) for v in eqn.invars]
     body = BODIES.get(eqn.primitive.name)
     if body is None:
-        outvars = [renamed.get(v, v) for v in eqn.outvars]
+        outvars: list[Any] = [renamed.get(v, v) for v in eqn.outvars]
         eqns.append(eqn.replace(invars=invars, outvars=outvars))
         return
     inner: ClosedJaxpr = eqn.params[body]

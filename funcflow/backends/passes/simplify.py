@@ -165,8 +165,8 @@ def _extremum(neutral: float) -> Rule:
 def _quotient(rewriter: Rewriter, eqn: JaxprEqn) -> Rewritten:
     """Half of a value is its product with 0.5: the same real number, rounded once.
 
-    That holds for any power of two. But other divisors are parameters of a kernel, often numbers of
-    elements, and a kernel for those that are powers of two would be compiled in the middle of a run.
+    That holds for any power of two. But other divisors are parameters of a kernel, often numbers
+    of elements, and one for those that are powers of two would be compiled in the middle of a run.
     """
     x, y = eqn.invars
     if not isinstance(y, Literal) or not dtypes.is_float(y.aval.dtype):
