@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcflow.backends.numba import runtime, threads
+from funcflow.backends.numba import placement, runtime, threads
 
 # A record's grain, where it is not the least number of indices that is worth a thread.
 WHOLE = 0  # a kernel that is not split
@@ -234,6 +234,7 @@ def source(layout: Layout) -> str:
         required=_FLAGS,
         header=_HEADER,
         record=_RECORD,
+        placement=placement.CODE,
     )
 
 
@@ -412,7 +413,7 @@ done:
 ; Runs `task` in all threads. A region of fewer would make OpenMP end the others.
 define internal void @launch(ptr %function, ptr %buffers, ptr %params, i64 %extent, i64 %size,
                              ptr %state, i64 %threads) nounwind noinline {
-  %data = alloca [5 x i64]
+  %data = alloca [8 x i64]
   store ptr %function, ptr %data
   %data1 = getelementptr i64, ptr %data, i64 1
   store ptr %buffers, ptr %data1
@@ -422,6 +423,12 @@ define internal void @launch(ptr %function, ptr %buffers, ptr %params, i64 %exte
   store i64 %extent, ptr %data3
   %data4 = getelementptr i64, ptr %data, i64 4
   store i64 %size, ptr %data4
+  %placement.at = getelementptr i64, ptr %state, i64 3
+  %placement = load ptr, ptr %placement.at
+  %data5 = getelementptr i64, ptr %data, i64 5
+  store ptr %placement, ptr %data5
+  %data6 = getelementptr i64, ptr %data, i64 6
+  call void @where(ptr %placement, ptr %data6)
   %arguments = alloca i64
   store i64 1, ptr %arguments
   %dimensions = alloca i64
@@ -449,6 +456,10 @@ entry:
   %extent = load i64, ptr %data3
   %data4 = getelementptr i64, ptr %data, i64 4
   %size = load i64, ptr %data4
+  %data5 = getelementptr i64, ptr %data, i64 5
+  %placement = load ptr, ptr %data5
+  %data6 = getelementptr i64, ptr %data, i64 6
+  call void @apart(ptr %placement, ptr %data6)
   %from = load i64, ptr %arguments
   %first = sub i64 %from, 1
   %count = load i64, ptr %dimensions
@@ -472,4 +483,6 @@ done:
 }
 
 declare i64 @llvm.smin.i64(i64, i64)
+
+$placement
 """)

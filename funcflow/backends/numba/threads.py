@@ -9,7 +9,7 @@ OpenMP's threads wait by spinning. That is libgomp's default, for milliseconds a
 and threads of other libraries that come next lose a processor each. Measured on two of them: a
 product of 256x256 matrices by a BLAS with threads of its own, after each region of 50 us, takes 50
 times as long. So libgomp is loaded with a shorter spin, which its variables set only while it is
-being loaded.
+being loaded. `placement` says where they run.
 
 One parallel region runs at a time. Who finds the layer busy runs the kernel in his own thread: the
 workqueue layer requires it, and OpenMP would give each caller threads of its own. After a fork the
@@ -27,6 +27,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from funcflow.backends.numba import placement
+
 # How often an idle thread of libgomp looks for work before it sleeps: about 150 microseconds, which
 # covers what Python does between two calls. Waking a thread takes 50.
 SPIN_COUNT = "3000"
@@ -39,10 +41,11 @@ class State(ctypes.Structure):
         ("threads", ctypes.c_int64),  # 1: run everything in the calling thread
         ("parallel_for", ctypes.c_void_p),
         ("busy", ctypes.c_int64),  # 1 while a parallel region runs
+        ("placement", ctypes.c_void_p),  # a `Placement`, or null: leave threads where they are
     ]
 
 
-_state = State(1, None, 0)
+_state = State(1, None, 0, None)
 _lock = threading.Lock()
 _layer: Any = None
 _count: int | None = None  # as `thread_count` says
@@ -117,6 +120,9 @@ def _set_count(count: int) -> None:
     if _layer is not None and not _reason:
         # OpenMP makes threads as they are needed.
         _state.threads = count if _is_openmp(_layer) else min(count, _launched)
+        # In the other layer the caller only waits.
+        has_room = _is_openmp(_layer) and count <= _processors()
+        _state.placement = placement.address() if has_room else None
 
 
 def _launch() -> None:
