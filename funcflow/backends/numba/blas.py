@@ -2,7 +2,9 @@
 
 Which library: NumPy's own OpenBLAS, whose C interface takes 64-bit sizes; where NumPy came without
 it, SciPy's pointers to whatever BLAS it was built with, in Fortran's convention with 32-bit sizes.
-oneDNN's `dnnl_sgemm`, where its wheel is installed, is faster from about 100^3 on, in float32.
+From about 100^3 on, oneDNN's `dnnl_sgemm` is faster in float32, where its wheel is installed, and
+elsewhere code of our own (`gemm_kernel`): single-threaded on a Zen 5, OpenBLAS reaches 75 percent
+of the peak in float64, that code 90.
 
 Threads: a library's own threads would compete with those that run the kernels: both kinds keep
 spinning for a while when their work is done, and a product after a kernel then waits for its
@@ -25,8 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.numba import onednn
-from funcflow.backends.program import Routine
+from funcflow.backends.numba import gemm_kernel, onednn
+from funcflow.backends.planner import Planner
+from funcflow.backends.program import Routine, Step, View
+from funcflow.core.jaxpr import JaxprEqn
 
 # BLAS names its functions by the dtype.
 LETTERS = {"float32": "s", "float64": "d", "complex64": "c", "complex128": "z"}
@@ -38,11 +42,16 @@ LOOPS = 4
 _PART = 1 << 20
 # one of so many is cut into two tiles,
 _TWO_TILES = 1 << 21
-# and one of fewer is faster in OpenBLAS than in oneDNN.
+# and one of fewer is faster in OpenBLAS than in oneDNN, or than in our own kernel, which also needs
+# sizes to fill its micro-tiles.
 _ONEDNN = 1 << 19
+_KERNEL = 1 << 20
+_SMALLEST_SIZE = 16
 # Tiles are cut no smaller, since each packs its operands anew.
 _SMALLEST_TILE = 32
 _MOST_TILES = 16
+# A stack is divided among no more threads.
+_MOST_PARTS = 64
 
 
 @dataclass(frozen=True)
@@ -195,7 +204,7 @@ class Gemm:
     def grain(self) -> int:
         """How many units are worth a thread."""
         m, n = self.tile
-        return -(-_PART // (m * n * self.k))
+        return max(-(-_PART // (m * n * self.k)), -(-self.units // _MOST_PARTS))
 
     @property
     def params(self) -> tuple[int, ...]:
@@ -204,7 +213,19 @@ class Gemm:
         padding = ((1, 0, 0, 0),) * (LOOPS - len(self.loops))
         loops = [x for loop in (*padding, *self.loops) for x in loop]
         sizes = (self.m, self.n, self.k, self.lda, self.ldb, self.ldc, *map(int, self.transposed))
-        return (*sizes, m, n, -(-self.n // n), self.units // self.count, *loops)
+        grid = (m, n, -(-self.n // n), self.units // self.count)
+        return (*sizes, *grid, self.grain, self.workspace, *loops)
+
+    @property
+    def workspace(self) -> int:
+        """The bytes that `gemm_kernel` needs for a range of units, in whole cache lines."""
+        tile = gemm_kernel.micro_tile(self.dtype)
+        return -(-tile.workspace(self.tile[0], self.k) // 64) * 64 if tile else 0
+
+    @property
+    def ranges(self) -> int:
+        """Into how many ranges the units may be cut; one that begins at i is number i // grain."""
+        return -(-self.units // self.grain)
 
 
 def _half(n: int) -> int:
@@ -214,18 +235,55 @@ def _half(n: int) -> int:
 
 _ADDRESSES = ("gemm", "get", "set", "limit")
 _SIZES = ("m", "n", "k", "lda", "ldb", "ldc", "transposed_a", "transposed_b")
-_FIELDS = (*_ADDRESSES, *_SIZES, "tile_m", "tile_n", "grid_n", "grid")
+_FIELDS = (*_SIZES, "tile_m", "tile_n", "grid_n", "grid", "grain", "range_bytes")
+
+
+def append_gemm(
+    plan: Planner, gemm: Gemm, reads: tuple[View, View], out: View, eqn: JaxprEqn, note: str = ""
+) -> bool:
+    """Append the step that computes `out`, unless no library can: then the result is False.
+
+    Args:
+        plan: the program to be.
+        gemm: the product.
+        reads: A and B.
+        out: C.
+        eqn: what is lowered.
+        note: what `explain` says of it, behind the routine.
+    """
+    routine = gemm_routine(gemm)
+    if routine is None:
+        return False
+    function, _, convention = routine.name.partition("_")
+    writes = (out,)
+    if convention == "kernel":
+        writes = (out, plan.temporary((gemm.ranges * gemm.workspace,), np.uint8))
+    plan.steps.append(
+        Step(
+            routine,
+            reads,
+            writes,
+            (*routine.addresses, *gemm.params),
+            extent=gemm.units,
+            grain=gemm.grain,
+            eqns=(eqn,),
+            note=f"{function} {gemm.m}x{gemm.n}x{gemm.k} by {convention}{note}",
+        )
+    )
+    return True
 
 
 def gemm_routine(gemm: Gemm) -> Routine | None:
-    """The routine that computes such products, or None where no library can."""
+    """The routine that computes such products, or None where nothing can."""
     m, n = gemm.tile
-    if gemm.dtype == np.float32 and m * n * gemm.k >= _ONEDNN:
-        lib = onednn.library()
-        if lib is not None:
-            functions = ("dnnl_sgemm", "omp_get_max_threads", "omp_set_num_threads")
-            addresses = tuple(lib.address(function) for function in functions)
-            return _routine(gemm.dtype, "onednn", (*addresses, 0))
+    work = m * n * gemm.k
+    lib = onednn.library() if gemm.dtype == np.float32 and work >= _ONEDNN else None
+    if lib is not None:
+        functions = ("dnnl_sgemm", "omp_get_max_threads", "omp_set_num_threads")
+        addresses = tuple(lib.address(function) for function in functions)
+        return _routine(gemm.dtype, "onednn", (*addresses, 0))
+    if work >= _KERNEL and min(m, n, gemm.k) >= _SMALLEST_SIZE and gemm.workspace:
+        return _routine(gemm.dtype, "kernel", ())
     found = library()
     if found is None or (found.convention == "fortran" and _exceeds_int32(gemm)):
         return None
@@ -253,12 +311,17 @@ def gemm_text(name: str, dtype: np.dtype[Any], convention: str) -> str:
         name: of the function.
         dtype: of the matrices.
         convention: how the function whose address comes first is called: "cblas", "fortran" or
-            "onednn".
+            "onednn"; or "kernel", which needs none.
     """
     letter = LETTERS[dtype.name]
-    call = {"cblas": _cblas_call, "fortran": _fortran_call, "onednn": _onednn_call}[convention]
-    setup, lines = call(letter)
-    if convention == "onednn":  # whose number of threads belongs to the calling thread
+    setup, lines = _CALLS[convention](letter)
+    fields = _FIELDS if convention == "kernel" else (*_ADDRESSES, *_FIELDS)
+    callee = []
+    if convention == "kernel":
+        tile = gemm_kernel.micro_tile(dtype)
+        assert tile is not None, "or there would be no workspace"
+        enter, leave, callee = [], [], [gemm_kernel.kernel_text(tile)]
+    elif convention == "onednn":  # whose number of threads belongs to the calling thread
         enter = [
             "  %get.function = inttoptr i64 %get to ptr",
             "  %set.function = inttoptr i64 %set to ptr",
@@ -269,14 +332,15 @@ def gemm_text(name: str, dtype: np.dtype[Any], convention: str) -> str:
     else:
         enter = [f"  call void @{name}_enter(i64 %get, i64 %set, i64 %limit)"]
         leave = [f"  call void @{name}_leave(i64 %set, i64 %limit)"]
+        callee = [_LIMITS.replace("NAME", name)]
     body = [
         f"define void @{name}(ptr %buffers, ptr %params, i64 %lo, i64 %hi) {{",
         "entry:",
-        *(line for i, field in enumerate(_FIELDS) for line in _param(field, i)),
+        *(line for i, field in enumerate(fields) for line in _param(field, i)),
         *(
             line
             for i in range(4 * LOOPS)
-            for line in _param(f"{'eabc'[i % 4]}{i // 4}", len(_FIELDS) + i)
+            for line in _param(f"{'eabc'[i % 4]}{i // 4}", len(fields) + i)
         ),
         *(line for i, buffer in enumerate("ABC") for line in _loaded(buffer, "ptr", "buffers", i)),
         *setup,
@@ -318,8 +382,7 @@ def gemm_text(name: str, dtype: np.dtype[Any], convention: str) -> str:
         "}",
         "declare i64 @llvm.smin.i64(i64, i64)",
     ]
-    limits = "" if convention == "onednn" else _LIMITS.replace("NAME", name)
-    return "\n".join([*body, limits])
+    return "\n".join([*body, *callee])
 
 
 def _param(field: str, place: int) -> list[str]:
@@ -426,6 +489,28 @@ def _fortran_call(letter: str) -> tuple[list[str], list[str]]:
         "ptr %ldc.box)",
     ]
 
+
+def _kernel_call(letter: str) -> tuple[list[str], list[str]]:
+    """Call `gemm_kernel`, whose workspace is a part of the last buffer."""
+    return [
+        *_loaded("workspaces", "ptr", "buffers", 3),
+        "  %range = udiv i64 %lo, %grain",
+        "  %range.at = mul i64 %range, %range_bytes",
+        "  %workspace = getelementptr i8, ptr %workspaces, i64 %range.at",
+    ], [
+        "  %depth_a = select i1 %is_ta, i64 %lda, i64 1",
+        "  %depth_b = select i1 %is_tb, i64 1, i64 %ldb",
+        "  call void @multiply(i64 %rows, i64 %columns, i64 %k, ptr %pA, i64 %step_a, "
+        "i64 %depth_a, ptr %pB, i64 %depth_b, i64 %step_b, ptr %pC, i64 %ldc, ptr %workspace)",
+    ]
+
+
+_CALLS = {
+    "cblas": _cblas_call,
+    "fortran": _fortran_call,
+    "onednn": _onednn_call,
+    "kernel": _kernel_call,
+}
 
 # The limit to one thread. The lock is held for some nanoseconds, so waiting for it is a plain loop.
 _LIMITS = """

@@ -183,31 +183,16 @@ def _append_gemm(
         lhs, rhs, numbers, copied = _copied(plan, lhs, rhs, numbers)
         gemm = _as_gemm(contraction(lhs, rhs, out, numbers), working)
     assert gemm is not None, "operands in order are matrices"
-    routine = blas.gemm_routine(gemm)
-    if routine is None:
+    if not blas.append_gemm(plan, gemm, (lhs, rhs), out, eqn, _note(gemm, copied)):
         plan.host(eqn, "the sizes exceed the integers of BLAS")
         return
-    plan.steps.append(
-        Step(
-            routine,
-            (lhs, rhs),
-            (out,),
-            (*routine.addresses, *gemm.params),
-            extent=gemm.units,
-            grain=gemm.grain,
-            eqns=(eqn,),
-            note=_note(routine.name, gemm, copied),
-        )
-    )
     if out is not c.out:
         _append_conversion(plan, out, c.out, eqn)
 
 
-def _note(name: str, gemm: blas.Gemm, copied: Sequence[str]) -> str:
+def _note(gemm: blas.Gemm, copied: Sequence[str]) -> str:
     """What was decided, in words."""
-    words = [f"{name.split('_')[0]} {gemm.m}x{gemm.n}x{gemm.k} by {name.split('_')[1]}"]
-    if gemm.count > 1:
-        words.append(f"{gemm.count} times")
+    words = [f", {gemm.count} times"] if gemm.count > 1 else [""]
     words += [f"{x} transposed" for x, t in zip("AB", gemm.transposed, strict=True) if t]
     words.append(f"{' and '.join(copied)} copied" if copied else "no copy")
     return ", ".join(words)

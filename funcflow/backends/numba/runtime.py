@@ -176,6 +176,21 @@ def host_signature() -> str:
     return f"{triple} {_cpu()} {_features()} llvm {llvm} llvmlite {llvmlite.__version__}"
 
 
+@cache
+def vector_registers() -> tuple[int, int] | None:
+    """How many vector registers this processor has, and their bytes.
+
+    None where it cannot multiply and add in one step.
+    """
+    features = _binding().get_host_cpu_features()
+    if features.get("avx512f"):
+        return 32, 64
+    if features.get("fma"):
+        return 16, 32
+    is_arm = _binding().get_process_triple().startswith(("aarch64", "arm64"))
+    return (32, 16) if is_arm else None
+
+
 def _compile(text: str) -> bytes:
     compiler = _Compiler.take()
     code = compiler.object_code(text)

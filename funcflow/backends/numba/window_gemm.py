@@ -19,7 +19,7 @@ import numpy as np
 from funcflow.backends.numba import blas
 from funcflow.backends.numba.convolution_form import Form
 from funcflow.backends.planner import Planner
-from funcflow.backends.program import Step, View
+from funcflow.backends.program import View
 from funcflow.core.jaxpr import JaxprEqn
 
 # Elements of the matrix of windows that are copied at a time, and into how many parts at most.
@@ -205,20 +205,8 @@ def _product(plan: Planner, a: View, b: View, out: View, eqn: JaxprEqn) -> None:
     c = direct or plan.temporary((m, n), out.dtype)
     (lda, ta), (ldb, tb), (ldc, _) = (_leading(x) or (0, False) for x in (a, b, c))
     gemm = blas.Gemm(out.dtype, m, n, k, lda, ldb, ldc, (ta, tb))
-    routine = blas.gemm_routine(gemm)
-    assert routine is not None, "parts are small enough for any BLAS"
-    plan.steps.append(
-        Step(
-            routine,
-            (a, b),
-            (c,),
-            (*routine.addresses, *gemm.params),
-            extent=gemm.units,
-            grain=gemm.grain,
-            eqns=(eqn,),
-            note=f"windows times kernels, {m}x{n}x{k}",
-        )
-    )
+    appended = blas.append_gemm(plan, gemm, (a, b), c, eqn, ", windows times kernels")
+    assert appended, "parts are small enough for any BLAS"
     if direct is None:
         merged = c.reshape(out.shape)
         assert merged is not None, "it is dense"

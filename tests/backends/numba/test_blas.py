@@ -15,6 +15,10 @@ FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int
 
 def addresses(convention: str, letter: str) -> tuple[int, ...]:
     """What the routine of an interface calls; the test is skipped where there is none."""
+    if convention == "kernel":
+        if letter not in "sd" or runtime.vector_registers() is None:
+            pytest.skip("no such code")
+        return ()
     if convention == "onednn":
         lib = onednn.library()
         if lib is None or letter != "s":
@@ -35,7 +39,8 @@ def multiply(gemm: blas.Gemm, convention: str, *arrays: Any, splits: tuple[int, 
     code = runtime.compile_module(blas.gemm_text("product", gemm.dtype, convention))
     library = runtime.load_object(code)
     function = FUNCTION(library.address("product"))
-    buffers = (ctypes.c_void_p * 3)(*(a.ctypes.data for a in arrays))
+    workspace = np.empty(gemm.ranges * gemm.workspace, np.uint8)
+    buffers = (ctypes.c_void_p * 4)(*(a.ctypes.data for a in (*arrays, workspace)))
     words = (ctypes.c_int64 * len(params))(*params)
     for lo, hi in zip((0, *splits), (*splits, gemm.units), strict=True):
         function(ctypes.addressof(buffers), ctypes.addressof(words), lo, hi)
@@ -47,7 +52,7 @@ def sample(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     return (x + 1j * rng.standard_normal(shape) if np.dtype(dtype).kind == "c" else x).astype(dtype)
 
 
-@pytest.mark.parametrize("convention", ["cblas", "fortran", "onednn"])
+@pytest.mark.parametrize("convention", ["cblas", "fortran", "onednn", "kernel"])
 @pytest.mark.parametrize("dtype", ["f", "d", "F", "D"])
 @pytest.mark.parametrize("transposed", [(False, False), (False, True), (True, False), (True, True)])
 def test_products(convention: str, dtype: str, transposed: tuple[bool, bool]) -> None:
@@ -65,7 +70,7 @@ def test_products(convention: str, dtype: str, transposed: tuple[bool, bool]) ->
     np.testing.assert_allclose(c, a @ b, rtol=tolerance, atol=10 * tolerance)
 
 
-@pytest.mark.parametrize("convention", ["cblas", "fortran", "onednn"])
+@pytest.mark.parametrize("convention", ["cblas", "fortran", "onednn", "kernel"])
 def test_stacks_have_any_strides(convention: str) -> None:
     a, b = sample((2, 3, 10, 12), "f"), sample((3, 12, 14), "f")
     c = np.full((2, 3, 10, 14), np.nan, "f")
@@ -96,6 +101,51 @@ def test_stacks_are_cut_less() -> None:
         blas.Gemm(np.dtype("f"), *[512] * 6, loops=((count, 0, 0, 512**2),)) for count in (2, 64)
     )
     assert one.units == two.units == 8 and many.units == 64
+
+
+def test_a_stack_is_divided_among_few() -> None:
+    """Since each range of our own kernel has a workspace."""
+    gemm = blas.Gemm(np.dtype("d"), *[128] * 6, loops=((1000, 128**2, 0, 128**2),))
+    assert gemm.units == 1000 and gemm.grain == 16 and gemm.ranges == 63
+
+
+def test_each_range_has_a_workspace_of_its_own() -> None:
+    a, b = sample((4, 104, 104), "d"), sample((104, 104), "d")
+    c = np.full((4, 104, 104), np.nan)
+    gemm = blas.Gemm(np.dtype("d"), *[104] * 6, loops=((4, 104**2, 0, 104**2),))
+    if not gemm.workspace:
+        pytest.skip("no such code")
+    assert gemm.ranges == 4
+    code = runtime.compile_module(blas.gemm_text("product", gemm.dtype, "kernel"))
+    library = runtime.load_object(code)
+    workspace = np.zeros((4, gemm.workspace), np.uint8)
+    buffers = (ctypes.c_void_p * 4)(*(x.ctypes.data for x in (a, b, c, workspace)))
+    words = (ctypes.c_int64 * len(gemm.params))(*gemm.params)
+    product = FUNCTION(library.address("product"))
+    product(ctypes.addressof(buffers), ctypes.addressof(words), 2, 4)
+    assert np.isnan(c[:2]).all()
+    np.testing.assert_allclose(c[2:], a[2:] @ b)
+    assert workspace.any(axis=1).tolist() == [False, False, True, False]
+
+
+def test_which_code_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
+    def convention(dtype: str, *sizes: int) -> str:
+        m, n, k = sizes
+        routine = blas.gemm_routine(blas.Gemm(np.dtype(dtype), m, n, k, k, n, n))
+        assert routine is not None
+        return routine.name.partition("_")[2]
+
+    monkeypatch.setattr(runtime, "vector_registers", lambda: (16, 32))
+    small = convention("d", 64, 64, 64)
+    assert small in ("cblas", "fortran")
+    assert convention("d", 128, 128, 128) == "kernel"
+    assert convention("d", 2000, 2000, 15) == convention("d", 15, 2000, 2000) == small
+    assert convention("D", 128, 128, 128) == convention("f", 64, 64, 64) == small
+    assert convention("f", 128, 128, 128) == ("onednn" if onednn.library() else "kernel")
+    monkeypatch.setattr(onednn, "library", lambda: None)
+    assert convention("f", 128, 128, 128) == "kernel"
+    monkeypatch.setattr(runtime, "vector_registers", lambda: None)
+    assert convention("d", 128, 128, 128) == convention("f", 128, 128, 128) == small
 
 
 def test_small_products_are_worth_no_thread() -> None:
