@@ -233,7 +233,8 @@ def _half(n: int) -> int:
     return -(-n // 32) * 16
 
 
-_ADDRESSES = ("gemm", "get", "set", "limit")
+# `state` is what native code shares with Python: that of `_Limit`, or where oneDNN's failures go.
+_ADDRESSES = ("gemm", "get", "set", "state")
 _SIZES = ("m", "n", "k", "lda", "ldb", "ldc", "transposed_a", "transposed_b")
 _FIELDS = (*_SIZES, "tile_m", "tile_n", "grid_n", "grid", "grain", "range_bytes")
 
@@ -267,6 +268,7 @@ def append_gemm(
             extent=gemm.units,
             grain=gemm.grain,
             eqns=(eqn,),
+            checks=(onednn.check,) if convention == "onednn" else (),
             note=f"{function} {gemm.m}x{gemm.n}x{gemm.k} by {convention}{note}",
         )
     )
@@ -281,7 +283,7 @@ def gemm_routine(gemm: Gemm) -> Routine | None:
     if lib is not None:
         functions = ("dnnl_sgemm", "omp_get_max_threads", "omp_set_num_threads")
         addresses = tuple(lib.address(function) for function in functions)
-        return _routine(gemm.dtype, "onednn", (*addresses, 0))
+        return _routine(gemm.dtype, "onednn", (*addresses, onednn.failure_address()))
     if work >= _KERNEL and min(m, n, gemm.k) >= _SMALLEST_SIZE and gemm.workspace:
         return _routine(gemm.dtype, "kernel", ())
     found = library()
@@ -314,13 +316,13 @@ def gemm_text(name: str, dtype: np.dtype[Any], convention: str) -> str:
             "onednn"; or "kernel", which needs none.
     """
     letter = LETTERS[dtype.name]
-    setup, lines = _CALLS[convention](letter)
+    setup, lines = _CALLS[convention](name, letter)
     fields = _FIELDS if convention == "kernel" else (*_ADDRESSES, *_FIELDS)
     callee = []
     if convention == "kernel":
         tile = gemm_kernel.micro_tile(dtype)
         assert tile is not None, "or there would be no workspace"
-        enter, leave, callee = [], [], [gemm_kernel.kernel_text(tile)]
+        enter, leave, callee = [], [], [gemm_kernel.kernel_text(name, tile)]
     elif convention == "onednn":  # whose number of threads belongs to the calling thread
         enter = [
             "  %get.function = inttoptr i64 %get to ptr",
@@ -329,9 +331,10 @@ def gemm_text(name: str, dtype: np.dtype[Any], convention: str) -> str:
             "  call void %set.function(i32 1)",
         ]
         leave = ["  call void %set.function(i32 %threads)"]
+        callee = [onednn.note_text(name)]
     else:
-        enter = [f"  call void @{name}_enter(i64 %get, i64 %set, i64 %limit)"]
-        leave = [f"  call void @{name}_leave(i64 %set, i64 %limit)"]
+        enter = [f"  call void @{name}_enter(i64 %get, i64 %set, i64 %state)"]
+        leave = [f"  call void @{name}_leave(i64 %set, i64 %state)"]
         callee = [_LIMITS.replace("NAME", name)]
     body = [
         f"define void @{name}(ptr %buffers, ptr %params, i64 %lo, i64 %hi) {{",
@@ -435,7 +438,7 @@ def _numbers(letter: str) -> list[str]:
     ]
 
 
-def _cblas_call(letter: str) -> tuple[list[str], list[str]]:
+def _cblas_call(name: str, letter: str) -> tuple[list[str], list[str]]:
     """CblasRowMajor is 101, CblasNoTrans 111, CblasTrans 112; complex factors go by address."""
     if letter in "cz":
         one, zero, setup = "ptr %one", "ptr %zero", _numbers(letter)
@@ -449,7 +452,7 @@ def _cblas_call(letter: str) -> tuple[list[str], list[str]]:
     ]
 
 
-def _onednn_call(letter: str) -> tuple[list[str], list[str]]:
+def _onednn_call(name: str, letter: str) -> tuple[list[str], list[str]]:
     """Call oneDNN, which takes what Fortran's interface takes, by value and in C order."""
     real = _REALS[letter]
     return ["  %function = inttoptr i64 %gemm to ptr"], [
@@ -457,10 +460,11 @@ def _onednn_call(letter: str) -> tuple[list[str], list[str]]:
         f"  %tb = select i1 %is_tb, i8 {ord('T')}, i8 {ord('N')}",
         "  %status = call i32 %function(i8 signext %ta, i8 signext %tb, i64 %rows, i64 %columns, "
         f"i64 %k, {real} 1.0, ptr %pA, i64 %lda, ptr %pB, i64 %ldb, {real} 0.0, ptr %pC, i64 %ldc)",
+        f"  call void @{name}_note(i32 %status, i64 %state)",
     ]
 
 
-def _fortran_call(letter: str) -> tuple[list[str], list[str]]:
+def _fortran_call(name: str, letter: str) -> tuple[list[str], list[str]]:
     """Everything by address. What is C = A B in C order is C' = B' A' in Fortran's order."""
     sizes = ("rows", "columns", "k", "lda", "ldb", "ldc")
     setup = [
@@ -490,7 +494,7 @@ def _fortran_call(letter: str) -> tuple[list[str], list[str]]:
     ]
 
 
-def _kernel_call(letter: str) -> tuple[list[str], list[str]]:
+def _kernel_call(name: str, letter: str) -> tuple[list[str], list[str]]:
     """Call `gemm_kernel`, whose workspace is a part of the last buffer."""
     return [
         *_loaded("workspaces", "ptr", "buffers", 3),
@@ -500,7 +504,7 @@ def _kernel_call(letter: str) -> tuple[list[str], list[str]]:
     ], [
         "  %depth_a = select i1 %is_ta, i64 %lda, i64 1",
         "  %depth_b = select i1 %is_tb, i64 1, i64 %ldb",
-        "  call void @multiply(i64 %rows, i64 %columns, i64 %k, ptr %pA, i64 %step_a, "
+        f"  call void @{name}_multiply(i64 %rows, i64 %columns, i64 %k, ptr %pA, i64 %step_a, "
         "i64 %depth_a, ptr %pB, i64 %depth_b, i64 %step_b, ptr %pC, i64 %ldc, ptr %workspace)",
     ]
 

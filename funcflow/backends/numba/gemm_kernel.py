@@ -71,22 +71,22 @@ def micro_tile(dtype: np.dtype[Any]) -> MicroTile | None:
     return MicroTile(dtype, 8 if count >= 32 else 4, 3, nbytes // dtype.itemsize)
 
 
-def kernel_text(tile: MicroTile) -> str:
-    """LLVM IR of `multiply`, and of what it calls.
+def kernel_text(name: str, tile: MicroTile) -> str:
+    """LLVM IR of `{name}_multiply`, and of what it calls, whose names begin likewise.
 
-    `multiply(m, n, k, A, a_row, a_depth, B, b_depth, b_column, C, c_row, workspace)`: C = A B
-    of sizes m, n and k. What stands behind a matrix are strides, in elements: from row to row, from
+    `multiply(m, n, k, A, a_row, a_depth, B, b_depth, b_column, C, c_row, workspace)`: C = A B of
+    sizes m, n and k. What stands behind a matrix are strides, in elements: from row to row, from
     step to step of the depth, from column to column. Those of C lie together.
     """
     lanes, bits = tile.lanes, 8 * tile.dtype.itemsize
     vector = f"<{lanes} x {tile.real}>"
     return "\n".join(
         [
-            *_multiply(tile),
-            *_dispatch(tile),
-            *(line for count in _counts(tile) for line in _micro_kernel(tile, count)),
-            *_pack("pack_a", tile, tile.rows),
-            *_pack("pack_b", tile, tile.columns),
+            *_multiply(name, tile),
+            *_dispatch(name, tile),
+            *(line for count in _counts(tile) for line in _micro_kernel(name, tile, count)),
+            *_pack(f"{name}_pack_a", tile, tile.rows),
+            *_pack(f"{name}_pack_b", tile, tile.columns),
             "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
             f"declare {vector} @llvm.fma.v{lanes}f{bits}({vector}, {vector}, {vector})",
         ]
@@ -201,7 +201,7 @@ def _code(tile: MicroTile) -> _Code:
     return _Code(tile.real, tile.dtype.itemsize)
 
 
-def _multiply(tile: MicroTile) -> list[str]:
+def _multiply(name: str, tile: MicroTile) -> list[str]:
     """The loops around micro-kernels."""
     code = _code(tile)
     edge = tile.rows * tile.columns
@@ -221,15 +221,15 @@ def _multiply(tile: MicroTile) -> list[str]:
                 source = code.at(a, code.times(i, "%a_row"))
                 target = code.at(block, code.times(i, depth))
                 code.do(
-                    f"call void @pack_a(ptr {target}, ptr {source}, i64 %a_row, i64 %a_depth, "
-                    f"i64 {height}, i64 {depth})"
+                    f"call void @{name}_pack_a(ptr {target}, ptr {source}, "
+                    f"i64 %a_row, i64 %a_depth, i64 {height}, i64 {depth})"
                 )
             with code.loop("%n", tile.columns) as (j, _, _):
                 width = code.rest("%n", j, tile.columns)
                 source = code.at(b_rows, code.times(j, "%b_column"))
                 code.do(
-                    f"call void @pack_b(ptr {panel}, ptr {source}, i64 %b_column, i64 %b_depth, "
-                    f"i64 {width}, i64 {depth})"
+                    f"call void @{name}_pack_b(ptr {panel}, ptr {source}, "
+                    f"i64 %b_column, i64 %b_depth, i64 {width}, i64 {depth})"
                 )
                 c_panel = code.at(c_rows, j)
                 with code.loop(rows, tile.rows) as (i, _, _):
@@ -237,17 +237,17 @@ def _multiply(tile: MicroTile) -> list[str]:
                     a_panel = code.at(block, code.times(i, depth))
                     c = code.at(c_panel, code.times(i, "%c_row"))
                     code.do(
-                        f"call void @micro_tile(i64 {height}, i64 {width}, i64 {depth}, "
+                        f"call void @{name}_micro_tile(i64 {height}, i64 {width}, i64 {depth}, "
                         f"ptr {a_panel}, ptr {panel}, ptr {c}, i64 %c_row, i1 {first}, ptr %edge)"
                     )
     return code.function(
-        "multiply",
+        f"{name}_multiply",
         "i64 %m, i64 %n, i64 %k, ptr %A, i64 %a_row, i64 %a_depth, ptr %B, i64 %b_depth, "
         "i64 %b_column, ptr %C, i64 %c_row, ptr %workspace",
     )
 
 
-def _dispatch(tile: MicroTile) -> list[str]:
+def _dispatch(name: str, tile: MicroTile) -> list[str]:
     """`micro_tile`: the micro-kernel of fewest vectors; at an edge of C, in memory of its own."""
     code = _code(tile)
 
@@ -256,7 +256,7 @@ def _dispatch(tile: MicroTile) -> list[str]:
             is_count = code.let(f"icmp eq i64 %count, {count}")
             with code.when(is_count):
                 code.do(
-                    f"call void @micro_kernel_{count}(i64 %depth, ptr %A, ptr %B, ptr {c}, "
+                    f"call void @{name}_micro_kernel_{count}(i64 %depth, ptr %A, ptr %B, ptr {c}, "
                     f"i64 {c_row}, i1 %first)"
                 )
 
@@ -287,13 +287,13 @@ def _dispatch(tile: MicroTile) -> list[str]:
         run("%edge", tile.columns)
         copy("%edge", tile.columns, "%C", "%c_row")
     return code.function(
-        "micro_tile",
+        f"{name}_micro_tile",
         "i64 %height, i64 %width, i64 %depth, ptr %A, ptr %B, ptr %C, i64 %c_row, i1 %first, "
         "ptr %edge",
     )
 
 
-def _micro_kernel(tile: MicroTile, count: int) -> list[str]:
+def _micro_kernel(name: str, tile: MicroTile, count: int) -> list[str]:
     """C = A B or C += A B of packed panels, for so many vectors of columns."""
     code = _code(tile)
     lanes, kind = tile.lanes, code.type(tile.lanes)
@@ -334,7 +334,7 @@ def _micro_kernel(tile: MicroTile, count: int) -> list[str]:
     for total, place in zip(sums, places(), strict=True):
         code.store(total, place, lanes)
     return code.function(
-        f"micro_kernel_{count}",
+        f"{name}_micro_kernel_{count}",
         "i64 %depth, ptr %A, ptr %B, ptr %C, i64 %c_row, i1 %first",
     )
 

@@ -9,6 +9,9 @@ run needs besides belongs to the call: the routine makes memory objects from des
 call takes 3 to 5 us on small arrays), and the working memory ("scratchpad") is a temporary of
 the program, where memory planning sees it.
 
+An execution that fails, for want of memory, notes its status, and a check of the step raises it
+when the native call is over.
+
 A primitive divides its work among as many threads as there were when it was made. Cotangents of
 kernels are summed thread by thread, so their last bits depend on that number. Results and
 cotangents of images were found not to.
@@ -29,13 +32,14 @@ import numpy as np
 from funcflow.backends.numba import threads
 from funcflow.backends.planner import Planner
 from funcflow.backends.program import Routine, View
+from funcflow.core.errors import CompileError, OutOfMemoryError
 from funcflow.core.jaxpr import JaxprEqn
 
 # What pip writes where it installs the wheel: a line for each file, its name first.
 _RECORD = "onednn_cpu_gomp-2023.2.0.dist-info/RECORD"
 
 # Enumerations of the C API (dnnl_types.h, dnnl_common_types.h).
-_SUCCESS = 0
+_SUCCESS, _OUT_OF_MEMORY = 0, 1
 _CPU = 1
 _FORWARD_TRAINING, _FORWARD_INFERENCE = 64, 96
 _DIRECT = 1  # dnnl_convolution_direct
@@ -153,6 +157,54 @@ def _installed(name: str) -> Path | None:
             files = [line.split(",")[0] for line in record.read_text().splitlines()]
             return next((folder / file for file in files if Path(file).name == name), None)
     return None
+
+
+# --- failures --------------------------------------------------------------------------------
+
+_failed = ctypes.c_int64(_SUCCESS)  # the status of an execution that failed, until it is raised
+
+_NOTE_STATUS = """
+define internal void @NAME_note(i32 %status, i64 %failure) nounwind {
+entry:
+  %failed = icmp ne i32 %status, 0
+  br i1 %failed, label %note, label %done
+note:
+  %place = inttoptr i64 %failure to ptr
+  %wide = sext i32 %status to i64
+  store atomic i64 %wide, ptr %place monotonic, align 8
+  br label %done
+done:
+  ret void
+}
+"""
+
+
+def note_text(name: str) -> str:
+    """LLVM IR of `{name}_note(status, failure)`, to be called with `failure_address()`."""
+    return _NOTE_STATUS.replace("NAME", name)
+
+
+def failure_address() -> int:
+    """Where native code notes what failed."""
+    return ctypes.addressof(_failed)
+
+
+def check() -> None:
+    """Raise what was noted since the last call, by any thread.
+
+    Raises:
+        OutOfMemoryError: oneDNN found no memory.
+        CompileError: it rejected what a routine of ours asked for.
+    """
+    if _failed.value == _SUCCESS:
+        return
+    status, _failed.value = _failed.value, _SUCCESS
+    if status == _OUT_OF_MEMORY:
+        raise OutOfMemoryError("oneDNN: there is no memory to work in")
+    raise CompileError(
+        f"oneDNN: an execution failed with status {status}",
+        mend="run without `jit`, and report this message",
+    )
 
 
 # --- layouts and primitives ------------------------------------------------------------------
@@ -332,7 +384,8 @@ def execute(
     lib = _loaded()
     if primitive.scratchpad:
         writes = {**writes, SCRATCHPAD: plan.temporary((primitive.scratchpad,), np.uint8)}
-    params = [_pointer(lib.engine), _pointer(lib.stream), _pointer(primitive.handle)]
+    params = [failure_address()]
+    params += [_pointer(handle) for handle in (lib.engine, lib.stream, primitive.handle)]
     for argument in (*reads, *writes):
         params += [argument, _pointer(primitive.descriptors[argument])]
     plan.call(
@@ -343,6 +396,7 @@ def execute(
         eqn,
         note,
         resources=(primitive,),
+        checks=(check,),
     )
 
 
@@ -355,35 +409,51 @@ def _pointer(handle: Any) -> int:
 def _routine(count: int) -> Routine:
     """The routine that runs any primitive of so many arguments.
 
-    Parameters after the addresses: engine, stream, primitive, and for each buffer its argument and
-    memory descriptor.
+    Parameters after the addresses: where failures go, engine, stream, primitive, and for each
+    buffer its argument and memory descriptor. Without one of the memory objects nothing runs.
     """
     lib = _loaded()
     functions = ("memory_create", "primitive_execute", "memory_destroy")
     name = f"onednn_execute_{count}"
     lines = [
         f"define void @{name}(ptr %buffers, ptr %params) {{",
+        "entry:",
         f"  %arguments = alloca [{count} x {{ i32, ptr }}]",
         "  %memory = alloca ptr",
     ]
-    places = ("create", "execute", "destroy", "engine", "stream", "primitive")
+    places = ("create", "execute", "destroy", "failure", "engine", "stream", "primitive")
     for place, word in enumerate(places):
-        lines += _loaded_word(word, "params", place)
+        lines += _loaded_word(word, "params", place, "i64" if word == "failure" else "ptr")
     for i in range(count):
         lines += _loaded_word(f"argument{i}", "params", len(places) + 2 * i, "i32")
         lines += _loaded_word(f"descriptor{i}", "params", len(places) + 2 * i + 1)
         lines += _loaded_word(f"buffer{i}", "buffers", i)
         lines += [
-            f"  call i32 %create(ptr %memory, ptr %descriptor{i}, ptr %engine, ptr %buffer{i})",
+            "  store ptr null, ptr %memory",
+            f"  %status{i} = call i32 %create(ptr %memory, ptr %descriptor{i}, ptr %engine, "
+            f"ptr %buffer{i})",
             f"  %memory{i} = load ptr, ptr %memory",
             f"  %name{i} = getelementptr {{ i32, ptr }}, ptr %arguments, i64 {i}",
             f"  %value{i} = getelementptr {{ i32, ptr }}, ptr %arguments, i64 {i}, i32 1",
             f"  store i32 %argument{i}, ptr %name{i}",
             f"  store ptr %memory{i}, ptr %value{i}",
         ]
-    lines += [f"  call i32 %execute(ptr %primitive, ptr %stream, i32 {count}, ptr %arguments)"]
+    made = "0"
+    for i in range(count):
+        lines += [f"  %made{i} = or i32 {made}, %status{i}"]
+        made = f"%made{i}"
+    lines += [
+        f"  %complete = icmp eq i32 {made}, 0",
+        "  br i1 %complete, label %run, label %over",
+        "run:",
+        f"  %ran = call i32 %execute(ptr %primitive, ptr %stream, i32 {count}, ptr %arguments)",
+        "  br label %over",
+        "over:",
+        f"  %status = phi i32 [ {made}, %entry ], [ %ran, %run ]",
+        f"  call void @{name}_note(i32 %status, i64 %failure)",
+    ]
     lines += [f"  call i32 %destroy(ptr %memory{i})" for i in range(count)]
-    lines += ["  ret void", "}"]
+    lines += ["  ret void", "}", note_text(name)]
     return Routine(name, "\n".join(lines), tuple(lib.address(f"dnnl_{f}") for f in functions))
 
 

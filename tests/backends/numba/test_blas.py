@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from funcflow.backends.numba import blas, onednn, runtime
+from funcflow.backends.numba.kernels import batch_text
+from funcflow.backends.program import Routine
+from funcflow.core.errors import CompileError
 
 FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
@@ -24,7 +27,7 @@ def addresses(convention: str, letter: str) -> tuple[int, ...]:
         if lib is None or letter != "s":
             pytest.skip("no such function")
         names = ("dnnl_sgemm", "omp_get_max_threads", "omp_set_num_threads")
-        return (*map(lib.address, names), 0)
+        return (*map(lib.address, names), onednn.failure_address())
     found = blas.numpy_library() if convention == "cblas" else blas.scipy_library()
     if found is None:
         pytest.skip("no such library")
@@ -148,6 +151,19 @@ def test_which_code_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert convention("d", 128, 128, 128) == convention("f", 128, 128, 128) == small
 
 
+def test_routines_stand_beside_each_other_in_a_module() -> None:
+    """With all that they call."""
+    texts = {}
+    for convention in ("cblas", "fortran", "onednn", "kernel"):
+        for dtype in ("f",) if convention == "onednn" else ("f", "d"):
+            if convention == "kernel" and runtime.vector_registers() is None:
+                continue
+            name = f"{dtype}_{convention}"
+            texts[name] = Routine(name, blas.gemm_text(name, np.dtype(dtype), convention))
+    library = runtime.load_object(runtime.compile_module(batch_text(texts)))
+    assert all(library.address(name) for name in texts)
+
+
 def test_small_products_are_worth_no_thread() -> None:
     gemm = blas.Gemm(np.dtype("f"), *[8] * 6, loops=((600, 64, 64, 64),))
     assert gemm.units == 600 and gemm.grain == 2048
@@ -221,6 +237,17 @@ def test_scipy_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "numpy_library", lambda: None)
     found = blas.library.__wrapped__()
     assert found is not None and found.convention == "fortran" and all(found.gemm.values())
+
+
+def test_what_onednn_rejects_is_raised() -> None:
+    a, c = sample((90, 90), "f"), np.zeros((90, 90), "f")
+    multiply(blas.Gemm(np.dtype("f"), *[90] * 6), "onednn", a, a, c)
+    onednn.check()
+    narrow = blas.Gemm(np.dtype("f"), 90, 90, 90, 89, 90, 90)  # rows that overlap
+    multiply(narrow, "onednn", a, a, c)
+    with pytest.raises(CompileError, match="oneDNN: an execution failed with status 2"):
+        onednn.check()
+    onednn.check()
 
 
 def test_sizes_beyond_32_bits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

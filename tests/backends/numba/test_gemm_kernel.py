@@ -38,9 +38,8 @@ def tile(kind: str, dtype: str) -> MicroTile:
 
 @cache
 def compiled(of: MicroTile) -> tuple[Any, Any]:
-    text = gemm_kernel.kernel_text(of).replace(
-        "define internal void @multiply", "define void @multiply"
-    )
+    text = gemm_kernel.kernel_text("the", of)
+    text = text.replace("define internal void @the_multiply(", "define void @multiply(")
     library = runtime.load_object(
         runtime.compile_module(f"{text}\ndeclare i64 @llvm.smin.i64(i64, i64)")
     )

@@ -1,5 +1,6 @@
 """oneDNN's C API: loading, primitives, and that programs may run in many threads and after fork."""
 
+import ctypes
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from funcflow.backends.numba import onednn, threads
 from funcflow.backends.numba.convolution import LOWERINGS
 from funcflow.backends.numba.onednn import Convolution, Layout, UnsupportedError
 from funcflow.backends.program import dense_view
+from funcflow.core.errors import CompileError, OutOfMemoryError
 
 needs_onednn = pytest.mark.skipif(onednn.library() is None, reason="needs the wheel of oneDNN")
 
@@ -55,6 +57,37 @@ def described(**changes: Any) -> Convolution:
         high=(0, 0),
     )
     return Convolution(**{**free, **changes})
+
+
+@pytest.mark.parametrize(("status", "error"), [(1, OutOfMemoryError), (3, CompileError)])
+def test_failures_are_raised_once(status: int, error: type[Exception]) -> None:
+    ctypes.c_int64.from_address(onednn.failure_address()).value = status
+    with pytest.raises(error, match="oneDNN"):
+        onednn.check()
+    onednn.check()
+
+
+@needs_onednn
+def test_a_failed_execution_is_raised_after_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def conv(x: Any, w: Any) -> Any:
+        return ff.lax.conv(x, w, (1, 1), "SAME")
+
+    # a routine that cannot make memory objects: their function does nothing but fail
+    @ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4)
+    def create(*_: Any) -> int:
+        return 3
+
+    failing = ctypes.cast(create, ctypes.c_void_p).value
+    x, w = ff.numpy.ones((2, 3, 9, 9)), ff.numpy.ones((4, 3, 3, 3))
+    real = onednn.Library.address
+
+    def address(self: onednn.Library, name: str) -> Any:
+        return failing if name == "dnnl_memory_create" else real(self, name)
+
+    monkeypatch.setattr(onednn.Library, "address", address)
+    monkeypatch.setattr(onednn, "_routine", onednn._routine.__wrapped__)
+    with pytest.raises(CompileError, match="oneDNN: an execution failed with status 3"):
+        ff.jit(conv)(x, w)
 
 
 @needs_onednn
