@@ -85,8 +85,7 @@ def kernel_text(name: str, tile: MicroTile) -> str:
             *_multiply(name, tile),
             *_dispatch(name, tile),
             *(line for count in _counts(tile) for line in _micro_kernel(name, tile, count)),
-            *_pack(f"{name}_pack_a", tile, tile.rows),
-            *_pack(f"{name}_pack_b", tile, tile.columns),
+            *_pack(name, tile),
             "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
             f"declare {vector} @llvm.fma.v{lanes}f{bits}({vector}, {vector}, {vector})",
         ]
@@ -221,14 +220,14 @@ def _multiply(name: str, tile: MicroTile) -> list[str]:
                 source = code.at(a, code.times(i, "%a_row"))
                 target = code.at(block, code.times(i, depth))
                 code.do(
-                    f"call void @{name}_pack_a(ptr {target}, ptr {source}, "
+                    f"call void @{name}_pack(ptr {target}, i64 {tile.rows}, ptr {source}, "
                     f"i64 %a_row, i64 %a_depth, i64 {height}, i64 {depth})"
                 )
             with code.loop("%n", tile.columns) as (j, _, _):
                 width = code.rest("%n", j, tile.columns)
                 source = code.at(b_rows, code.times(j, "%b_column"))
                 code.do(
-                    f"call void @{name}_pack_b(ptr {panel}, ptr {source}, "
+                    f"call void @{name}_pack(ptr {panel}, i64 {tile.columns}, ptr {source}, "
                     f"i64 %b_column, i64 %b_depth, i64 {width}, i64 {depth})"
                 )
                 c_panel = code.at(c_rows, j)
@@ -339,60 +338,63 @@ def _micro_kernel(name: str, tile: MicroTile, count: int) -> list[str]:
     )
 
 
-def _pack(name: str, tile: MicroTile, width: int) -> list[str]:
+def _pack(name: str, tile: MicroTile) -> list[str]:
     """Copies `depth` steps of `lanes` rows of A, or columns of B, into a panel of so many lanes.
 
-    The lanes of a step lie together; those that are missing are zeros. Either `lane` or `step`, the
-    strides, is 1.
+    The panel is `width` lanes wide. Lanes of a step lie together; those that are missing are zeros.
+    Either `lane` or `step`, the strides of the source, is 1.
     """
     code = _code(tile)
-    square = next(size for size in (_SQUARE, 4, 2, 1) if width % size == 0)
+    square = next(n for n in (_SQUARE, 4, 2, 1) if tile.rows % n == tile.columns % n == 0)
     is_together = code.let("icmp eq i64 %lane, 1")
-    is_whole = code.let(f"icmp eq i64 %lanes, {width}")
-    is_copy = code.let(f"and i1 {is_together}, {is_whole}")
-    code.do(f"br i1 {is_copy}, label %copy, label %groups")
+    is_apart = code.let(f"xor i1 {is_together}, true")
+    is_whole = code.let("icmp eq i64 %lanes, %width")
+    code.do(f"%is_copy = and i1 {is_together}, {is_whole}")
+    code.do("br i1 %is_copy, label %copy, label %squares")
     code.block("copy")
-    _copy_lanes(code, "%source", "%panel", width, width)
+    with code.loop("%depth", 1) as (p, _, _):
+        x, y = _places_of_step(code, "%source", "%panel", p)
+        with code.loop("%width", square) as (i, _, _):
+            code.store(code.load(code.at(x, i), square), code.at(y, i), square)
     code.do("ret void")
-    code.block("groups")
-    with code.loop(width, square) as (start, _, _):
+    code.block("squares")
+    with code.loop("%width", square) as (start, _, _):
         source = code.at("%source", code.times(start, "%lane"))
         panel = code.at("%panel", start)
         left = code.let(f"sub i64 %lanes, {start}")
         is_full = code.let(f"icmp sge i64 {left}, {square}")
-        is_part = code.let(f"xor i1 {is_full}, true")
-        is_apart = code.let(f"xor i1 {is_together}, true")
-        with code.when(code.let(f"and i1 {is_full}, {is_together}")):
-            _copy_lanes(code, source, panel, square, width)
-        with code.when(code.let(f"and i1 {is_full}, {is_apart}")):
-            _transpose_squares(code, source, panel, square, width)
-        with code.when(is_part), code.loop("%depth", 1) as (p, _, _):
-            x, y = code.at(source, code.times(p, "%step")), code.at(panel, code.times(p, width))
+        is_square = code.let(f"and i1 {is_full}, {is_apart}")
+        is_rest = code.let(f"xor i1 {is_square}, true")
+        with code.when(is_square):
+            _transpose_squares(code, source, panel, square)
+        with code.when(is_rest), code.loop("%depth", 1) as (p, _, _):
+            x, y = _places_of_step(code, source, panel, p)
             code.store("zeroinitializer", y, square)
-            with code.loop(left, 1) as (i, _, _):
+            some = code.let(f"call i64 @llvm.smin.i64(i64 {left}, i64 {square})")
+            with code.loop(some, 1) as (i, _, _):
                 code.store(code.load(code.at(x, code.times(i, "%lane"))), code.at(y, i))
     return code.function(
-        name, "ptr %panel, ptr %source, i64 %lane, i64 %step, i64 %lanes, i64 %depth"
+        f"{name}_pack",
+        "ptr %panel, i64 %width, ptr %source, i64 %lane, i64 %step, i64 %lanes, i64 %depth",
     )
 
 
-def _copy_lanes(code: _Code, source: str, panel: str, lanes: int, width: int) -> None:
-    with code.loop("%depth", 1) as (p, _, _):
-        x = code.load(code.at(source, code.times(p, "%step")), lanes)
-        code.store(x, code.at(panel, code.times(p, width)), lanes)
+def _places_of_step(code: _Code, source: str, panel: str, p: str) -> tuple[str, str]:
+    return code.at(source, code.times(p, "%step")), code.at(panel, code.times(p, "%width"))
 
 
-def _transpose_squares(code: _Code, source: str, panel: str, square: int, width: int) -> None:
+def _transpose_squares(code: _Code, source: str, panel: str, square: int) -> None:
     """Steps lie together in the source: squares of lanes by steps are transposed."""
     lanes = [code.at(source, code.times("%lane", i)) for i in range(square)]
     whole = code.let(f"and i64 %depth, -{square}")
     with code.loop(whole, square) as (p, _, _):
+        target = code.at(panel, code.times(p, "%width"))
         rows = _transposed(code, [code.load(code.at(lane, p), square) for lane in lanes])
-        target = code.at(panel, code.times(p, width))
-        for i, row in enumerate(rows):
-            code.store(row, code.at(target, i * width), square)
+        for row in rows:
+            code.store(row, target, square)
+            target = code.at(target, "%width")
     with code.loop("%depth", 1, whole) as (p, _, _):
-        target = code.at(panel, code.times(p, width))
+        target = code.at(panel, code.times(p, "%width"))
         for i, lane in enumerate(lanes):
             code.store(code.load(code.at(lane, p)), code.at(target, i))
 
