@@ -215,16 +215,20 @@ class GroupWriter:
     def _choose_lanes(self) -> int:
         """Lanes of the vector loop: 64 bytes of the widest element, or more for light work.
 
-        Columns that are reduced side by side are walked in steps of rows: the wider they are, the
-        fewer pages of memory are touched again and again.
+        Columns that are reduced side by side, or written as rows, are walked in steps of rows: the
+        wider they are, the fewer pages of memory are touched again and again.
         """
         widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
         lanes = 64 // max(widths, default=4)
         heavy = any(e.primitive.name in DEAR for e in self._group.eqns)
-        if heavy or self._loops.crossed or len(self._group.eqns) > 24:
+        if heavy or len(self._group.eqns) > 24:
             return lanes
-        columns = bool(self._loops.reduced) and not self._loops.rows
-        return 4 * lanes if columns and len(self._group.eqns) <= 4 else 2 * lanes
+        loops = self._loops
+        columns = loops.crossed or (bool(loops.reduced) and not loops.rows)
+        lanes *= 4 if columns and len(self._group.eqns) <= 4 else 2
+        if loops.crossed:  # lanes without elements would take up tiles
+            lanes = min(lanes, 1 << (loops.extents[loops.kept[-2]] - 1).bit_length())
+        return lanes
 
     def _write_body(self) -> None:
         with ExitStack() as stack:

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from funcflow.backends.families.nest import Access, Nest, access, as_parts, lanes_along, proper
+from funcflow.backends.families.nest import Nest, access, as_parts, lanes_along, proper
 from funcflow.backends.loop_ir import Builder, Value
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.reducing import OF_BOOLS, neutral_value
@@ -37,10 +37,6 @@ _OPERATIONS: Mapping[Primitive, tuple[str, Combine]] = {
 }
 
 
-# Of 64 sets of lines of 64 bytes, addresses that are multiples of this apart use eight.
-_SET_SPACING = 512
-
-
 def lower_cumulative(plan: Planner, eqn: JaxprEqn) -> None:
     """The loop along the axis is sequential; lanes are places along another axis."""
     name, axis = eqn.primitive.name, eqn.params["axis"]
@@ -63,22 +59,10 @@ def lower_cumulative(plan: Planner, eqn: JaxprEqn) -> None:
     others = proper({a: n for a, n in extents.items() if a != axis})
     loops = schedule(others, set(), [source.strides], [target.strides], set())
     lanes = lanes_along(loops.vector, loops.extents, [target])
-    if loops.vector is not None and _collide(target.strides[axis], target, loops.vector):
-        lanes = 1
     nest = Nest((*loops.kept, axis), {**loops.extents, axis: extents[axis]}, [source], [target])
     with nest.loops(loops.kept, loops.vector, lanes):
         _write_scan(nest, axis, *_OPERATIONS[eqn.primitive])
     plan.steps.append(nest.step(eqn, split=bool(loops.kept)))
-
-
-def _collide(along: int, target: Access, vector: int) -> bool:
-    """Whether lanes along an axis would lie in few sets of the cache.
-
-    Where the scan runs along memory, each lane walks a line of its own. Lines whose addresses
-    differ by a large power of two share sets of the cache, and push each other out.
-    """
-    width = target.view.dtype.itemsize
-    return abs(along) == 1 and target.strides[vector] * width % _SET_SPACING == 0
 
 
 def _write_scan(nest: Nest, axis: int, merge: str, combine: Combine) -> None:

@@ -161,10 +161,10 @@ class _Function(Memory):
             extent = self.put(2 * depth, f"select i1 {last}, i64 {tail}, i64 {extent}")
         return "0", extent
 
-    def enter(self, axis: int, index: str, before: str, body: str) -> None:
+    def enter(self, axis: int, index: str, end: str, before: str, body: str) -> None:
         self.levels += [[], []]
         self.blocks += [before, body]
-        self.frames.append(Frame(axis, index))
+        self.frames.append(Frame(axis, index, end))
 
     def leave(self) -> tuple[list[str], list[str]]:
         """The code before the loop, and its body."""
@@ -186,7 +186,7 @@ class _Function(Memory):
         index, body_label, exit_label = f"%i{n}", f"body{n}", f"exit{n}"
         starts = [self.current(r.starts) for r in s.reductions]
         carried = [self.carried(r) for r in s.reductions]
-        self.enter(s.axis, index, f"before{n}", body_label)
+        self.enter(s.axis, index, end, f"before{n}", body_label)
         for r, items in zip(s.reductions, carried, strict=True):
             for value, (_, name) in zip(r.inside, items, strict=True):
                 self.define(value, name, level + 2, wide)
@@ -239,7 +239,7 @@ class _VectorLoop:
         values = [v for r in s.reductions for v in r.starts]
         scalar_starts = [f.names[v] for v in values]
         f.lanes, f.vector_level, f.splats, f.strides = s.lanes, self.level + 2, {}, {}
-        f.enter(s.axis, f"%i{n}", f"before{n}", f"main{n}")
+        f.enter(s.axis, f"%i{n}", end, f"before{n}", f"main{n}")
         types = [ops.register_type(v.dtype, s.lanes) for v in values]
         starts = [f.vector(v) for v in values]
         carried = [f.fresh() for _ in values]

@@ -1,7 +1,7 @@
 """Loads and stores.
 
-Elements that are side by side in memory are accessed as vectors, others are gathered or scattered.
-What all lanes share is loaded once, as a scalar.
+Elements that are side by side in memory are accessed as vectors, others are gathered or scattered,
+or go through tiles (`llvm_tiles.py`). What all lanes share is loaded once, as a scalar.
 
 An operand may be read only if the loops around run, so a load moves at most to the code before the
 innermost one (see the levels in `llvm_values.py`), and it stays where it is if the kernel writes
@@ -14,10 +14,11 @@ import numpy as np
 
 from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Load, Store, Value
 from funcflow.backends.numba import llvm_ops as ops
-from funcflow.backends.numba.llvm_values import Values, lane_numbers
+from funcflow.backends.numba.llvm_tiles import Tiles
+from funcflow.backends.numba.llvm_values import lane_numbers
 
 
-class Memory(Values):
+class Memory(Tiles):
     """Prints accesses to operands."""
 
     def address(self, operand: int) -> tuple[str, int]:
@@ -42,11 +43,6 @@ class Memory(Values):
                 frame.pointers[operand] = self.put(level, right)
             pointer = frame.pointers[operand]
         return pointer, level
-
-    def vector_stride(self, operand: int) -> Any:
-        """The kind of an operand's stride along the axis of the vector loop."""
-        axis = self.frames[self.vector_level // 2 - 1].axis
-        return self.kernel.operands[operand].strides[axis]
 
     def load(self, s: Load) -> None:
         if self.is_printed(s.out):
@@ -145,6 +141,8 @@ class Memory(Values):
         )
 
     def vector_load(self, s: Load, pointer: str, level: int) -> str:
+        if self.runs_across(s):
+            return self.tile_load(s, pointer, level)
         place, adjacent = self.vector_place(s, pointer, level)
         mask = self.lane_mask(s.mask, level)
         dtype = s.out.dtype
@@ -159,6 +157,9 @@ class Memory(Values):
         return self.put(level, f"call {memory} {symbol}({passed})")
 
     def vector_store(self, s: Store, pointer: str, value: str, level: int) -> None:
+        if self.runs_across(s):
+            self.tile_store(s, pointer, value, level)
+            return
         place, adjacent = self.vector_place(s, pointer, level)
         mask = self.lane_mask(s.mask, level)
         dtype = s.value.dtype

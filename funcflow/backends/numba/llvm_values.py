@@ -33,6 +33,7 @@ class Frame:
 
     axis: int
     index: str
+    end: str
     # operands whose addresses depend on this loop -> pointers at the indices so far
     pointers: dict[int, str] = field(default_factory=dict)
 
