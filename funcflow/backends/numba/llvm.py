@@ -5,8 +5,8 @@ form: what does not change in a loop stands before it, and values that are equal
 scalars, spread over the lanes once.
 
 A vector loop is printed twice: the main loop takes whole vectors; then the tail takes what is left,
-once, under a mask. It loads 0 and stores nothing in the other lanes, and reductions keep their old
-values there. Elements side by side (stride `UNIT`) are loaded as vectors, others are gathered.
+once, under a mask. It stores nothing in the other lanes, whatever is loaded there, and reductions
+keep their old values. Elements side by side (stride `UNIT`) are loaded as vectors, others are gathered.
 
 Each kernel becomes `void name(char** buffers, const int64_t* params, int64_t lo, int64_t hi)`:
 `buffers` holds one pointer per operand, `params` what `Kernel.parameters` lists, and a kernel with

@@ -1,7 +1,8 @@
 """Loads and stores.
 
-Elements that are side by side in memory are accessed as vectors, others are gathered or scattered,
-or go through tiles (`llvm_tiles.py`). What all lanes share is loaded once, as a scalar.
+Elements that are side by side in memory are accessed as vectors, others one by one, or through
+tiles (`llvm_tiles.py`); instructions that gather and scatter serve where lanes may have to be left
+out. What all lanes share is loaded once, as a scalar.
 
 An operand may be read only if the loops around run, so a load moves at most to the code before the
 innermost one (see the levels in `llvm_values.py`), and it stays where it is if the kernel writes
@@ -147,6 +148,8 @@ class Memory(Tiles):
         mask = self.lane_mask(s.mask, level)
         dtype = s.out.dtype
         memory = ops.memory_type(dtype, self.lanes)
+        if not adjacent and s.mask is None:
+            return self.gather(place, dtype, level)
         if adjacent and not mask:
             return self.put(level, f"load {memory}, ptr {place}, align {dtype.itemsize}")
         symbol, args = self.access("load" if adjacent else "gather", dtype, place, mask)
@@ -155,6 +158,29 @@ class Memory(Tiles):
         self.declares[f"declare {memory} {symbol}({types})"] = None
         passed = f"{', '.join(args)}, {memory} zeroinitializer"
         return self.put(level, f"call {memory} {symbol}({passed})")
+
+    def gather(self, place: str, dtype: np.dtype[Any], level: int) -> str:
+        """Elements loaded one by one: instructions that gather take five times as long on Zen 5.
+
+        In the tail, lanes that are not in the loop load what the first one does.
+        """
+        pointers = f"<{self.lanes} x ptr>"
+        first = self.put(level, f"extractelement {pointers} {place}, i64 0")
+        if self.mask:
+            same = self.put(level, f"insertelement {pointers} poison, ptr {first}, i64 0")
+            zeros = f"<{self.lanes} x i32> zeroinitializer"
+            same = self.put(level, f"shufflevector {pointers} {same}, {pointers} poison, {zeros}")
+            which = f"<{self.lanes} x i1> {self.mask}"
+            place = self.put(level, f"select {which}, {pointers} {place}, {pointers} {same}")
+        element, vector = ops.memory_type(dtype), ops.memory_type(dtype, self.lanes)
+        values = "poison"
+        for lane in range(self.lanes):
+            at = self.put(level, f"extractelement {pointers} {place}, i64 {lane}") if lane else first
+            x = self.put(level, f"load {element}, ptr {at}, align {dtype.itemsize}")
+            values = self.put(
+                level, f"insertelement {vector} {values}, {element} {x}, i64 {lane}"
+            )
+        return values
 
     def vector_store(self, s: Store, pointer: str, value: str, level: int) -> None:
         if self.runs_across(s):

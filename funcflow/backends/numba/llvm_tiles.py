@@ -69,7 +69,7 @@ class Tiles(Values):
         return self.put(level, f"load {memory}, ptr {row}, align {dtype.itemsize}")
 
     def tile_store(self, s: Store, pointer: str, value: str, level: int) -> None:
-        """Puts the lanes' elements into a tile, which is written when full or when the loop ends."""
+        """Puts the lanes' elements into a tile, written when it is full, or when the loop ends."""
         dtype, frame = s.value.dtype, self.frames[-1]
         phase, row = self.tile_row(s.operand, level)
         memory = ops.memory_type(dtype, self.lanes)
