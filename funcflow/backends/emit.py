@@ -40,6 +40,7 @@ from funcflow.core.jaxpr import Atom, JaxprEqn, Literal, Var
 _EMBEDDED = (-1, 0, 1, 2)
 
 BLOCK_ELEMENTS = 1 << 15
+_COLUMN_BYTES = 1024  # of a row of sums that are carried side by side
 _BLOCKS = -1  # the axis that counts blocks
 
 
@@ -216,19 +217,23 @@ class GroupWriter:
         """Lanes of the vector loop: 64 bytes of the widest element, or more for light work.
 
         Columns that are reduced side by side, or written as rows, are walked in steps of rows: the
-        wider they are, the fewer pages of memory are touched again and again.
+        wider they are, the fewer pages of memory are touched again and again. What is carried for
+        them must fit into registers, and lanes without elements cost as much as others.
         """
         widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
         lanes = 64 // max(widths, default=4)
-        heavy = any(e.primitive.name in DEAR for e in self._group.eqns)
-        if heavy or len(self._group.eqns) > 24:
+        count, loops = len(self._group.eqns), self._loops
+        if count > 24 or any(e.primitive.name in DEAR for e in self._group.eqns):
             return lanes
-        loops = self._loops
-        columns = loops.crossed or (bool(loops.reduced) and not loops.rows)
-        lanes *= 4 if columns and len(self._group.eqns) <= 4 else 2
-        if loops.crossed:  # lanes without elements would take up tiles
-            lanes = min(lanes, 1 << (loops.extents[loops.kept[-2]] - 1).bit_length())
-        return lanes
+        columns = loops.kept[-2] if loops.crossed else loops.vector
+        if columns in loops.reduced or not (loops.crossed or loops.reduced) or count > 4:
+            return 2 * lanes
+        most = 4 * lanes
+        if loops.reduced and count <= 2 and not self._indexed:
+            carried = [accumulated_dtype(e).itemsize for e in self._group.operand_places]
+            most = max(most, _COLUMN_BYTES // max(4, *carried))
+        extent = loops.extents[columns] if columns is not None else 1
+        return min(most, max(2 * lanes, 1 << (extent - 1).bit_length()))
 
     def _write_body(self) -> None:
         with ExitStack() as stack:

@@ -138,12 +138,12 @@ def test_in_place(compiled: Any) -> None:
 # --- masks and offsets ------------------------------------------------------------------------
 
 
-def gather(lanes: int, stride: Any) -> Kernel:
+def gather(lanes: int, stride: Any, masked: bool = True) -> Kernel:
     """out[i] = x[place[i]] where place[i] >= 0, else 0; for `UNIT`, x[i + place[i]]."""
     build = Builder()
     with build.loop(0, lanes=lanes):
         place = build.load(1, INDEX)
-        inside = build.let("ge", place, build.const(0, INDEX))
+        inside = build.let("ge", place, build.const(0, INDEX)) if masked else None
         build.store(2, build.load(0, f32, offset=place, mask=inside))
     views = (operand(stride), operand(UNIT, dtype=INDEX), operand(UNIT, written=True))
     return Kernel(1, views, (), build.body)
@@ -162,6 +162,21 @@ def test_gather_by_offset(compiled: Any, lanes: int, stride: Any) -> None:
         library.run("k", (n,), [x, place, out])
         flat = random(3 * n + 1)
         assert np.array_equal(out, np.where(place >= 0, flat[np.maximum(own + place, 0)], 0))
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 16])
+@pytest.mark.parametrize("stride", [FIXED, UNIT, ANY])
+def test_lanes_that_lie_apart(compiled: Any, lanes: int, stride: Any) -> None:
+    """In the tail, nothing beyond the end is loaded: there the places lead far away."""
+    library = compiled(k=gather(lanes, stride, masked=False))
+    for n in LENGTHS:
+        x = random(3 * n + 1)[:: 2 if stride is ANY else 1]
+        place = np.full(n + 16, 2**40)
+        place[:n] = np.random.default_rng(n).integers(0, n, n) if n else 0
+        own = {FIXED: 0, UNIT: 1, ANY: 2}[stride] * np.arange(n)
+        out = np.full(n, 7, f32)
+        library.run("k", (n,), [x, place, out])
+        assert np.array_equal(out, random(3 * n + 1)[own + place[:n]])
 
 
 @pytest.mark.parametrize("lanes", [1, 16])
