@@ -6,7 +6,8 @@ scalars, spread over the lanes once.
 
 A vector loop is printed twice: the main loop takes whole vectors; then the tail takes what is left,
 once, under a mask. It stores nothing in the other lanes, whatever is loaded there, and reductions
-keep their old values. Elements side by side (stride `UNIT`) are loaded as vectors, others are gathered.
+keep their old values. Elements side by side (stride `UNIT`) are loaded as vectors, others one by
+one, or in tiles where a loop inside walks along them (`llvm_tiles.py`).
 
 Each kernel becomes `void name(char** buffers, const int64_t* params, int64_t lo, int64_t hi)`:
 `buffers` holds one pointer per operand, `params` what `Kernel.parameters` lists, and a kernel with

@@ -165,8 +165,8 @@ class Memory(Tiles):
         In the tail, lanes that are not in the loop load what the first one does.
         """
         pointers = f"<{self.lanes} x ptr>"
-        first = self.put(level, f"extractelement {pointers} {place}, i64 0")
         if self.mask:
+            first = self.put(level, f"extractelement {pointers} {place}, i64 0")
             same = self.put(level, f"insertelement {pointers} poison, ptr {first}, i64 0")
             zeros = f"<{self.lanes} x i32> zeroinitializer"
             same = self.put(level, f"shufflevector {pointers} {same}, {pointers} poison, {zeros}")
@@ -175,11 +175,9 @@ class Memory(Tiles):
         element, vector = ops.memory_type(dtype), ops.memory_type(dtype, self.lanes)
         values = "poison"
         for lane in range(self.lanes):
-            at = self.put(level, f"extractelement {pointers} {place}, i64 {lane}") if lane else first
+            at = self.put(level, f"extractelement {pointers} {place}, i64 {lane}")
             x = self.put(level, f"load {element}, ptr {at}, align {dtype.itemsize}")
-            values = self.put(
-                level, f"insertelement {vector} {values}, {element} {x}, i64 {lane}"
-            )
+            values = self.put(level, f"insertelement {vector} {values}, {element} {x}, i64 {lane}")
         return values
 
     def vector_store(self, s: Store, pointer: str, value: str, level: int) -> None:
