@@ -9,15 +9,15 @@ sweep that needs them.
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from funcflow.backends.elements import apply, index_as, is_embedded
 from funcflow.backends.loop_ir import INDEX, Builder, Kernel, Operand, Value
 from funcflow.backends.passes.fuse import (
     DEAR,
-    IDENTITIES,
     VIEWS,
     Group,
     Place,
@@ -35,9 +35,6 @@ from funcflow.backends.reducing import accumulated_dtype, merge_of, next_values,
 from funcflow.backends.schedule import Schedule, grain, schedule
 from funcflow.core.aval import ShapedArray
 from funcflow.core.jaxpr import Atom, JaxprEqn, Literal, Var
-
-# Literals that are part of a kernel. Others are its parameters: `x / n` for any n is one kernel.
-_EMBEDDED = (-1, 0, 1, 2)
 
 BLOCK_ELEMENTS = 1 << 15
 _COLUMN_BYTES = 1024  # of a row of sums that are carried side by side
@@ -426,30 +423,15 @@ class GroupWriter:
         args = [self._value(v, place) for v, place in self._operands(eqn)]
         for result, v in enumerate(eqn.outvars):
             memo = self._row if self._is_row(v) else self._element
-            memo[v] = self._apply(eqn, args, result)
+            memo[v] = apply(self._build, eqn, args, result)
             self._origins.setdefault(memo[v], eqn)
 
-    def _apply(self, eqn: JaxprEqn, args: list[Value], result: int = 0) -> Value:
-        name, params, dtype = eqn.primitive.name, dict(eqn.params), eqn.outvars[result].aval.dtype
-        if name in VIEWS or name in IDENTITIES:
-            return args[0]
-        if name == "convert_element_type":
-            params = {"new_dtype": np.dtype(dtype), "weak_type": False}
-        if eqn.primitive.multiple_results:
-            params["result"] = result
-        return self._build.let(name, *args, dtype=dtype, **params)
-
     def _virtual_value(self, eqn: JaxprEqn, place: Place) -> Value:
-        dtype = eqn.outvars[0].aval.dtype
         if eqn.primitive.name == "iota":
             index = self._index(place[eqn.params["dimension"]])
-            if dtype == INDEX:
-                return index
-            return self._build.let(
-                "convert_element_type", index, dtype=dtype, new_dtype=dtype, weak_type=False
-            )
+            return index_as(self._build, index, eqn.outvars[0].aval.dtype)
         args = [self._value(v, inner) for v, inner in virtual_operands(eqn, place)]
-        return self._apply(eqn, args)
+        return apply(self._build, eqn, args)
 
     def _index(self, axis: int | None) -> Value:
         if axis is None:
@@ -463,8 +445,8 @@ class GroupWriter:
         return self._build.let("add", before, index)
 
     def _literal(self, value: np.ndarray[Any, Any]) -> Value:
-        dtype, number = value.dtype, value.item()
-        if number in _EMBEDDED or isinstance(number, bool) or not isfinite(number):
+        dtype = value.dtype
+        if is_embedded(value):
             return self._build.const(value, dtype)
         key = (value.tobytes(), dtype)
         if key not in self._scalars:

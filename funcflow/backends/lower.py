@@ -34,7 +34,7 @@ def lower_program(
         step.note = "copy: a value that is cheap to compute, stored for who needs all of it"
         return step
 
-    plan = Planner(closed, copy_step, fill)
+    plan = Planner(closed, copy_step, fill, virtual)
     needed = _needed(fusion, again, closed.jaxpr)
     begun = 0
     for node in fusion.nodes:
@@ -97,9 +97,9 @@ def _lower_group(
                 v = source
             stored[v] = None
             later += [e for e in reversed(chain) if e not in later]
-    outputs = {v: plan.result(v) for v in stored}
-    writer = GroupWriter(group, virtual, plan.operand, outputs)
-    plan.steps += writer.steps()
+    if stored:
+        outputs = {v: plan.result(v) for v in stored}
+        plan.steps += GroupWriter(group, virtual, plan.operand, outputs).steps()
     for eqn in later:
         _lower_alias(plan, eqn)
 

@@ -3,7 +3,8 @@
 Families of routines (`backends/numba/<family>.py`) lower an equation with the methods here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,12 +15,24 @@ from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 
 
 class Planner:
-    """The program of a jaxpr, while it is being written."""
+    """The program of a jaxpr, while it is being written.
+
+    Attributes:
+        steps: the steps so far.
+        constants: arrays that are part of the program, with their views.
+        views: where values lie.
+        virtual: the equations of values that are computed where they are needed, if they can be.
+    """
 
     def __init__(
-        self, closed: ClosedJaxpr, copy: "CopyStep", fill: Callable[[Var, View], Step]
+        self,
+        closed: ClosedJaxpr,
+        copy: "CopyStep",
+        fill: Callable[[Var, View], Step],
+        virtual: Mapping[Var, JaxprEqn] = MappingProxyType({}),
     ) -> None:
         jaxpr = closed.jaxpr
+        self.virtual = virtual
         self.steps: list[Step] = []
         self.constants: list[tuple[View, np.ndarray[Any, Any]]] = []
         self.views: dict[Var, View] = {

@@ -24,7 +24,7 @@ def lower_dynamic_slice(plan: Planner, eqn: JaxprEqn) -> None:
         return
     target = as_bits(plan.result(eqn.outvars[0]))
     source = as_bits(source)
-    _copy(plan, eqn, source, target, _starts(moved, source), offset_in_source=True)
+    _copy(plan, eqn, source, target, moved, offset_in_source=True)
 
 
 def lower_dynamic_update_slice(plan: Planner, eqn: JaxprEqn) -> None:
@@ -35,7 +35,7 @@ def lower_dynamic_update_slice(plan: Planner, eqn: JaxprEqn) -> None:
     plan.store(x, result, eqn)
     moved = _moved(plan, result, places, patch.shape)
     target = as_bits(_known(result, places, patch.shape))
-    _copy(plan, eqn, as_bits(patch), target, _starts(moved, target), offset_in_source=False)
+    _copy(plan, eqn, as_bits(patch), target, moved, offset_in_source=False)
 
 
 def _known(view: View, places: Sequence[Atom], sizes: Sequence[int]) -> View:
@@ -59,16 +59,12 @@ def _moved(
     }
 
 
-def _starts(moved: Mapping[int, tuple[Access, int]], view: View) -> list[Start]:
-    return [Start(index, reach, view.strides[axis]) for axis, (index, reach) in moved.items()]
-
-
 def _copy(
     plan: Planner,
     eqn: JaxprEqn,
     source: View,
     target: View,
-    starts: Sequence[Start],
+    moved: Mapping[int, tuple[Access, int]],
     *,
     offset_in_source: bool,
 ) -> None:
@@ -79,9 +75,13 @@ def _copy(
     read, written = access(source, axes), access(target, axes)
     extents = proper(dict(enumerate(source.shape)))
     loops = schedule(extents, set(), [read.strides], [written.strides], set())
-    nest = Nest(loops.kept, loops.extents, [*(start.index for start in starts), read], [written])
+    base = source if offset_in_source else target
+    starts = [Start(reach, base.strides[axis]) for axis, (_, reach) in moved.items()]
+    indices = [index for index, _ in moved.values()]
+    nest = Nest(loops.kept, loops.extents, [*indices, read], [written])
     with nest.loops(loops.kept, loops.vector, lanes_along(loops.vector, loops.extents, [written])):
-        offset, _ = offset_of(nest, starts, 0, clip=True)
+        places = [nest.load(number) for number in range(len(starts))]
+        offset, _ = offset_of(nest, starts, places, clip=True)
         value = nest.load(len(starts), offset=offset if offset_in_source else None)
         nest.store(0, value, offset=None if offset_in_source else offset)
     plan.steps.append(nest.step(eqn, split=True))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.loop_ir import ANY, FIXED, INDEX, UNIT, Builder, Kernel, Operand, Value
+from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Builder, Kernel, Operand, Value
 from funcflow.backends.places import parameters
 from funcflow.backends.program import Step, View
 from funcflow.backends.schedule import grain
@@ -78,7 +78,7 @@ class Nest:
         self._order = list(order)
         self._extents = [extents[axis] for axis in order]
         self._reads, self._writes = list(reads), list(writes)
-        self._scalars: list[np.generic] = []
+        self._scalars: list[np.ndarray[Any, Any]] = []
 
     @contextmanager
     def loops(
@@ -111,11 +111,28 @@ class Nest:
 
     def number(self, value: int) -> Value:
         """An index that is a parameter of the kernel, so that shapes share their kernels."""
-        self._scalars.append(np.int64(value))
-        return self.build.scalar(len(self._scalars) - 1, INDEX)
+        return self.parameter(np.asarray(value, np.int64))
 
-    def step(self, eqn: JaxprEqn, *, split: bool, note: str = "") -> Step:
-        """The step that runs the kernel; `split`: iterations of the outermost loop are apart."""
+    def parameter(self, value: np.ndarray[Any, Any]) -> Value:
+        """A number that is a parameter of the kernel."""
+        self._scalars.append(value)
+        return self.build.scalar(len(self._scalars) - 1, value.dtype)
+
+    def index(self, axis: int) -> Value:
+        """The position along an axis."""
+        return self.build.index(self._order.index(axis))
+
+    def step(
+        self, eqn: JaxprEqn, *, split: bool, note: str = "", before: Sequence[JaxprEqn] = ()
+    ) -> Step:
+        """The step that runs the kernel.
+
+        Args:
+            eqn: what it computes.
+            split: whether iterations of the outermost loop may run apart.
+            note: what to say of it.
+            before: what else it computes.
+        """
         accesses = [*self._reads, *self._writes]
         strides = [[a.strides.get(axis, 0) for axis in self._order] for a in accesses]
         operands = tuple(
@@ -126,7 +143,7 @@ class Nest:
         kernel = Kernel(
             len(self._order),
             operands,
-            (INDEX,) * len(self._scalars),
+            tuple(value.dtype for value in self._scalars),
             self.build.body,
             split=split,
         )
@@ -137,7 +154,7 @@ class Nest:
             parameters(kernel, self._extents, strides, self._scalars),
             self._extents[0] if self._order else 1,
             grain(self._extents) if split else 0,
-            eqns=(eqn,),
+            eqns=(*before, eqn),
             note=note,
         )
 

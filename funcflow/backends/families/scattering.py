@@ -9,7 +9,7 @@ free axes that are contiguous is the vector's, the others are outermost and may 
 from collections.abc import Mapping
 
 from funcflow.backends.families.nest import Nest, access, as_bits, as_parts, lanes_along, proper
-from funcflow.backends.families.windows import MovingWindows, moving_windows, offset_of
+from funcflow.backends.families.windows import MovingWindows, components, moving_windows, offset_of
 from funcflow.backends.loop_ir import INDEX
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.core import dtypes
@@ -49,15 +49,16 @@ def lower_scatter(plan: Planner, eqn: JaxprEqn) -> None:
     if not updates.size:
         return
     elements = as_bits if op is None else as_parts
-    moved = moving_windows(windows, elements(result), indices, len(result.shape))
+    moved = moving_windows(windows, elements(result), len(result.shape))
     source = access(elements(updates), moved.result)
     outer, inner, vector = _order(moved, unique=eqn.params["unique_indices"])
-    reads = [*(start.index for start in moved.starts), source]
+    reads = [*components(indices), source]
     order = [*outer, *inner]
     nest = Nest(order, moved.extents, reads, [moved.operand])
     with nest.loops(order, vector, lanes_along(vector, moved.extents, [source])):
         clip = eqn.params["mode"] is GatherScatterMode.CLIP
-        offset, inside = offset_of(nest, moved.starts, 0, clip)
+        places = [nest.load(number) for number in range(len(moved.starts))]
+        offset, inside = offset_of(nest, moved.starts, places, clip)
         if offset is None:  # all windows are in one place
             offset = nest.build.const(0, INDEX)
         value = nest.load(len(moved.starts))

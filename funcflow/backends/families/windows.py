@@ -21,28 +21,26 @@ class Start:
     """Where windows start along one axis of the operand.
 
     Attributes:
-        index: the places.
         reach: the last place where a window is inside.
         stride: the operand's stride along the axis.
     """
 
-    index: Access
     reach: int
     stride: int
 
 
 def offset_of(
-    nest: Nest, starts: Sequence[Start], first: int, clip: bool
+    nest: Nest, starts: Sequence[Start], places: Sequence[Value], clip: bool
 ) -> tuple[Value | None, Value | None]:
     """The offset of the window here, and whether it is inside; None stands for 0 and for always.
 
-    The kernel reads the places of `starts[k]` as number `first + k`. Windows that are outside are
-    moved inside. If that is not what the caller wants (`clip`), it gets told which ones those are;
-    then they may still be loaded from.
+    `places` are those of the starts, here. Windows that are outside are moved inside. If that is
+    not what the caller wants (`clip`), it gets told which ones those are; then they may still be
+    loaded from.
     """
     build, offset, inside = nest.build, None, None
-    for number, start in enumerate(starts, first):
-        wanted = _position(build, nest.load(number))
+    for start, index in zip(starts, places, strict=True):
+        wanted = _position(build, index)
         lowest, highest = build.const(0, INDEX), nest.number(start.reach)
         place = build.let("min", build.let("max", wanted, lowest), highest)
         if not clip:
@@ -70,7 +68,7 @@ class MovingWindows:
     Attributes:
         extents: the extents by axis.
         operand: the operand; the places where windows start are not among its strides.
-        starts: where windows start.
+        starts: where windows start, for each component of an index vector.
         result: the axes of the gathered result, or of the updates, in its order.
         parts: the last axis, if there is one for parts.
         meeting: the axes of the index vectors along which windows may meet.
@@ -86,7 +84,7 @@ class MovingWindows:
     moving: frozenset[int]
 
 
-def moving_windows(windows: Windows, operand: View, indices: View, ndim: int) -> MovingWindows:
+def moving_windows(windows: Windows, operand: View, ndim: int) -> MovingWindows:
     """The windows of an operand of `ndim` dimensions, and maybe one more for elements' parts."""
     batch, rank = len(windows.batch_shape), len(windows.shape)
     parts = (rank,) if len(operand.shape) > ndim else ()
@@ -100,7 +98,7 @@ def moving_windows(windows: Windows, operand: View, indices: View, ndim: int) ->
         extents,
         Access(operand, {a: operand.strides[k] for k, a in runs.items() if extents[a] != 1}),
         [
-            Start(_component(indices, number), windows.reach[number], operand.strides[axis])
+            Start(windows.reach[number], operand.strides[axis])
             for number, axis in enumerate(windows.moving[:components])
         ],
         (*windows.order, *parts),
@@ -110,10 +108,18 @@ def moving_windows(windows: Windows, operand: View, indices: View, ndim: int) ->
     )
 
 
-def _component(indices: View, number: int) -> Access:
-    """One component of all index vectors."""
-    *shape, _ = indices.shape
+def components(indices: View) -> list[Access]:
+    """The components of index vectors, which lie along the last axis."""
+    *shape, count = indices.shape
     *strides, last = indices.strides
-    offset = indices.offset + number * last
-    view = View(indices.buffer, indices.dtype, tuple(shape), tuple(strides), offset)
-    return access(view, range(len(shape)))
+    views = (
+        View(
+            indices.buffer,
+            indices.dtype,
+            tuple(shape),
+            tuple(strides),
+            indices.offset + number * last,
+        )
+        for number in range(count)
+    )
+    return [access(view, range(len(shape))) for view in views]

@@ -9,8 +9,9 @@ kernel, results that must be stored, values of a row. No bit changes: the operat
 from collections import defaultdict
 from collections.abc import Mapping
 
-from funcflow.backends.passes.fuse import DEAR, VIEWS, Fusion, Group, Node, is_elementwise
+from funcflow.backends.passes.fuse import DEAR, VIEWS, Alone, Fusion, Group, Node, is_elementwise
 from funcflow.core.jaxpr import Jaxpr, JaxprEqn, Literal, Var
+from funcflow.lax.indexing import gather_p
 
 # What may be repeated for one group's results, and by how much fewer bytes must be stored.
 MOST_EQUATIONS = 64
@@ -50,9 +51,7 @@ def _of_group(
 ) -> dict[Var, JaxprEqn]:
     defined = {v: eqn for eqn in group.eqns for v in eqn.outvars}
     read_outside = {v: readers[v] - {group} for v in defined if readers[v] - {group}}
-    stored = {
-        v for v, nodes in read_outside.items() if not all(isinstance(n, Group) for n in nodes)
-    }
+    stored = {v for v, nodes in read_outside.items() if not all(_can_compute(n, v) for n in nodes)}
     candidates = [v for v in read_outside if v not in stored and _is_element(group, v)]
     again: dict[Var, JaxprEqn] = {}
     anchors: dict[Var, None] = {}
@@ -74,8 +73,22 @@ def _of_group(
     before = sum(v.aval.size * v.aval.dtype.itemsize for v in candidates)
     after = sum(v.aval.size * v.aval.dtype.itemsize for v in anchors)
     dear = sum(eqn.primitive.name in DEAR for eqn in again.values())
-    worth = after <= SAVING * before and len(again) <= MOST_EQUATIONS and dear <= MOST_DEAR
-    return again if worth else {}
+    if len(again) > MOST_EQUATIONS or dear > MOST_DEAR:
+        return {}
+    nodes = {n for v in candidates for n in read_outside[v]}
+    if any(isinstance(n, Group) for n in nodes):
+        return again if after <= SAVING * before else {}
+    # gathers that read what the indices are computed from, instead of the indices
+    saved = after + (1 + len(nodes)) * before
+    return again if not dear and len(nodes) * after <= saved else {}
+
+
+def _can_compute(node: Node | None, v: Var) -> bool:
+    """Whether a node can compute an operand itself."""
+    if isinstance(node, Alone) and node.eqns[0].primitive is gather_p:
+        source, indices = node.eqns[0].invars
+        return v is indices and v is not source and v.aval.shape[-1] == 1
+    return isinstance(node, Group)
 
 
 def _is_element(group: Group, v: Var) -> bool:

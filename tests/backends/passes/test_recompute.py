@@ -55,3 +55,18 @@ def test_results_stay(activation):
     with ff.config(backend="reference"):
         expected = ff.jit(f)(W, X)
     np.testing.assert_allclose(ff.jit(f)(W, X), expected, rtol=2e-5, atol=2e-5)
+
+
+def test_gathers_compute_their_indices():
+    x, i = np.ones((9, 4), np.float32), np.arange(6)
+    assert "sub" in repeated(lambda x, i: x.at[i - 1].get(mode="clip"), x, i)
+
+
+def test_indices_that_are_results_are_stored():
+    x, i = np.ones((9, 4), np.float32), np.arange(6)
+    assert "sub" not in repeated(lambda x, i: (x.at[i - 1].get(mode="clip"), i - 1), x, i)
+
+
+def test_indices_of_several_components_are_stored():
+    x, i = np.ones((9, 4), np.float32), np.arange(4)
+    assert repeated(lambda x, i: x[i - 1, i], x, i) == []
