@@ -6,7 +6,7 @@ store the quotients. Values of a row are computed between the sweeps, values of 
 sweep that needs them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
@@ -217,10 +217,9 @@ class GroupWriter:
         wider they are, the fewer pages of memory are touched again and again. What is carried for
         them must fit into registers, and lanes without elements cost as much as others.
         """
-        widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
-        lanes = 64 // max(widths, default=4)
         count, loops = len(self._group.eqns), self._loops
-        if count > 24 or any(e.primitive.name in DEAR for e in self._group.eqns):
+        lanes = self._narrowest_lanes()
+        if _is_heavy(self._group.eqns):
             return lanes
         columns = loops.kept[-2] if loops.crossed else loops.vector
         if columns in loops.reduced or not (loops.crossed or loops.reduced) or count > 4:
@@ -231,6 +230,15 @@ class GroupWriter:
             most = max(most, _COLUMN_BYTES // max(4, *carried))
         extent = loops.extents[columns] if columns is not None else 1
         return min(most, max(2 * lanes, 1 << (extent - 1).bit_length()))
+
+    def _narrowest_lanes(self) -> int:
+        widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
+        return 64 // max(widths, default=4)
+
+    def _sweep_lanes(self, sinks: list[Any]) -> int:
+        """Lanes of a sweep over rows: each is as light as what it computes."""
+        eqns = {self._defined[v]: None for s in sinks for v in self._elements_of(s)}
+        return self._narrowest_lanes() * (1 if _is_heavy(eqns) else 2)
 
     def _write_body(self) -> None:
         with ExitStack() as stack:
@@ -311,6 +319,8 @@ class GroupWriter:
         return list(found)
 
     def _write_sweep(self, sinks: list[Any]) -> None:
+        if self._loops.rows:
+            self._lanes = self._sweep_lanes(sinks)
         reductions = [s for s in sinks if isinstance(s, JaxprEqn)]
         stored = [v for v, (_, sweep) in self._memory.items() if sweep == self._sweep]
         for eqn in reductions:
@@ -453,6 +463,11 @@ class GroupWriter:
             self._scalars[key] = len(self._scalar_values)
             self._scalar_values.append(value[()])
         return self._build.scalar(self._scalars[key], dtype)
+
+
+def _is_heavy(eqns: Collection[JaxprEqn]) -> bool:
+    """Whether a vector loop needs most registers for what it computes."""
+    return len(eqns) > 24 or any(eqn.primitive.name in DEAR for eqn in eqns)
 
 
 # --- other kernels ------------------------------------------------------------------------------

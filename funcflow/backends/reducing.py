@@ -73,7 +73,9 @@ def next_values(
     """What is carried after one element more."""
     merge = merge_of(eqn)
     if merge not in ("argmax", "argmin"):
-        return (build.let(merge, inside[0], x, dtype=x.dtype),)
+        # the element first: of a maximum's operands, the first is the one that is searched for NaN,
+        # and what is carried from element to element should not wait for that
+        return (build.let(merge, x, inside[0], dtype=x.dtype),)
     best, place = inside
     index = position(eqn)
     better = build.let("gt" if merge == "argmax" else "lt", x, best)

@@ -10,7 +10,7 @@ import funcflow.numpy as fnp
 from funcflow import lax
 from funcflow.backends.copying import copy_step
 from funcflow.backends.emit import BLOCK_ELEMENTS
-from funcflow.backends.loop_ir import ANY, Kernel, Operand
+from funcflow.backends.loop_ir import ANY, Kernel, Loop, Operand, statements
 from funcflow.backends.lower import lower_program
 from funcflow.backends.pipeline import prepare
 from funcflow.backends.places import parameters
@@ -165,6 +165,42 @@ def test_rows_are_swept_as_often_as_reductions_depend_on_each_other(run_program)
 
     (step,) = compare(run_program, f, X)
     assert step.work.text.count("for i1") == 4
+
+
+# --- lanes ----------------------------------------------------------------------------------------
+
+
+def lanes_of(f, *args):
+    """The lanes of the vector loops, in order."""
+    (step,) = lower_program(prepare(ff.make_jaxpr(f)(*args))["dce"], {}).steps
+    return [s.lanes for s in statements(step.work.body) if isinstance(s, Loop) and s.lanes > 1]
+
+
+def test_each_sweep_has_lanes_of_its_own():
+    def logsumexp(x):
+        return fnp.sum(fnp.exp(x - fnp.max(x, -1, keepdims=True)), -1)
+
+    assert lanes_of(logsumexp, np.ones((4, 100), "f4")) == [32, 16]
+
+
+def test_columns_are_as_wide_as_registers_can_carry():
+    def sums(shape, dtype):
+        return lanes_of(lambda x: lax.reduce_sum(x, (0,)), np.ones(shape, dtype))
+
+    assert sums((50, 1000), "f4") == [256]
+    assert sums((50, 1000), "f8") == [128]
+    assert sums((50, 100), "f4") == [128]
+    assert sums((50, 20), "f4") == [32]
+    positions = lanes_of(lambda x: fnp.argmax(x, 0), np.ones((50, 1000), "f4"))
+    assert positions == [64]
+
+
+def test_rows_that_become_columns_are_wide():
+    def transposed(*shape):
+        return lanes_of(lambda x: fnp.ravel(x.T), np.ones(shape, "f4"))
+
+    assert transposed(1000, 50) == [64]
+    assert transposed(20, 50) == [32]
 
 
 # --- views ----------------------------------------------------------------------------------------
