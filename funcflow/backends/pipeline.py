@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from funcflow.backends.passes.fold import fold
 from funcflow.backends.passes.inline import inline
+from funcflow.backends.passes.loop_sums import loop_sums
 from funcflow.backends.passes.simplify import simplify
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.rewrite import cse, dce_closed
@@ -23,12 +24,14 @@ PASSES: Mapping[str, Pass] = {
 }
 
 # What only compilers do, since calls have derivatives of their own. `simplify` folds what it has
-# made foldable, so it takes the place of `fold`; `cse` then finds more that is equal.
+# made foldable, so it takes the place of `fold`; `cse` then finds more that is equal. What leaves a
+# loop was simplified with it.
 COMPILE_PASSES: Mapping[str, Pass] = {
     "inline": inline,
     "simplify": simplify,
     "cse": _cse,
     "dce": dce_closed,
+    "loop sums": loop_sums,
 }
 
 
