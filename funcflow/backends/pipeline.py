@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from funcflow.backends.passes.fold import fold
 from funcflow.backends.passes.inline import inline
+from funcflow.backends.passes.loop_constants import loop_constants
 from funcflow.backends.passes.loop_sums import loop_sums
 from funcflow.backends.passes.simplify import simplify
 from funcflow.core.jaxpr import ClosedJaxpr
@@ -32,6 +33,7 @@ COMPILE_PASSES: Mapping[str, Pass] = {
     "cse": _cse,
     "dce": dce_closed,
     "loop sums": loop_sums,
+    "loop constants": loop_constants,
 }
 
 

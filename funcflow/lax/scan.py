@@ -11,7 +11,7 @@ from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
 from funcflow.core.evaluate import eval_closed, eval_jaxpr
 from funcflow.core.flatten import flatten_arguments, name_of
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import ClosedJaxpr, has_side_effects
+from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, Var, has_side_effects
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure
 from funcflow.core.rewrite import cse, dce, hoist, permute, split_invariant
@@ -20,6 +20,7 @@ from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.carry import trace_body
 from funcflow.lax.forms import add_p
+from funcflow.lax.residuals import recomputation
 from funcflow.lax.shape import instantiate, moveaxis, zeros
 
 scan_p = Primitive("scan", multiple_results=True)
@@ -292,8 +293,8 @@ def _split_scan(
     pairs = list(zip(_parts(args, num_consts, num_carry), masks, strict=True))
     known = [[x for x, u in zip(part, mask, strict=True) if not u] for part, mask in pairs]
     consts, carry, xs = ([x for x, u in zip(part, mask, strict=True) if u] for part, mask in pairs)
-    known_outs, residuals, constant = _run_known(split, known, length, reverse)
-    first = split.residuals
+    known_outs, staged, residuals, constant = _run_known(split, known, length, reverse)
+    first = len(residuals)
     ends = np.cumsum([first, len(consts), len(carry), len(xs)])
     order = [
         *(i for i in range(first) if constant[i]),
@@ -305,7 +306,7 @@ def _split_scan(
         split.unknown_outs,
         carry_u,
         known_outs,
-        permute(split.staged, order),
+        permute(staged, order),
         [*(x for x, c in zip(residuals, constant, strict=True) if c), *consts],
         carry,
         [*(x for x, c in zip(residuals, constant, strict=True) if not c), *xs],
@@ -314,12 +315,12 @@ def _split_scan(
 
 def _run_known(
     split: SplitJaxpr, known: Sequence[list[Any]], length: int, reverse: bool
-) -> tuple[list[Any], list[Any], list[bool]]:
-    """Run the known part: its results, the residuals, and which of these are loop constants.
+) -> tuple[list[Any], ClosedJaxpr, list[Any], list[bool]]:
+    """Run the known part: its results, the staged part, its residuals, and which are constants.
 
     Only what cannot be had otherwise is saved at every step: constants stay constants, inputs and
-    outputs that are residuals as well are used as they are, and what depends on constants only is
-    computed once, before the loop.
+    outputs that are residuals as well are used as they are, what depends on constants only is
+    computed once, before the loop, and what is cheap to compute again is so in the staged part.
     """
     hoisted, more = hoist(split.known)
     consts, carry, xs = [*more, *known[0]], known[1], known[2]
@@ -331,6 +332,12 @@ def _run_known(
     num_consts, num_carry = len(consts), len(carry)
     constants = dict(zip(body.invars[:num_consts], consts, strict=True))
     stacked = dict(zip(body.invars[num_consts + num_carry :], xs, strict=True))
+    ys = [v for v in outvars[num_carry:] if isinstance(v, Var)]
+    again = recomputation(body, residuals, [*constants, *stacked, *ys])
+    staged = split.staged
+    if again.eqns:
+        staged = _composed(again, staged)
+        residuals = again.invars
     for v in residuals:
         if v not in constants and v not in stacked and v not in outvars[num_carry:]:
             outvars.append(v)
@@ -340,7 +347,18 @@ def _run_known(
         outs = bind_scan(ClosedJaxpr(body), consts, carry, xs, length, reverse)
     saved = dict(zip(outvars[num_carry:], outs[num_carry:], strict=True))
     values = {**saved, **stacked, **constants}
-    return outs[:kept], [values[v] for v in residuals], [v in constants for v in residuals]
+    constant = [v in constants for v in residuals]
+    return outs[:kept], staged, [values[v] for v in residuals], constant
+
+
+def _composed(first: Jaxpr, then: ClosedJaxpr) -> ClosedJaxpr:
+    """`then` with its first arguments computed by `first`."""
+    given, count = len(first.invars), len(first.outvars)
+
+    def both(*args: Any) -> list[Any]:
+        return eval_closed(then, *eval_jaxpr(first, (), *args[:given]), *args[given:])
+
+    return stage_out(both, [v.aval for v in first.invars] + then.in_avals[count:])
 
 
 def _scan_partial_eval(

@@ -424,6 +424,17 @@ def test_a_loop_that_is_known_runs_once():
     assert len(list(scans(ff.make_jaxpr(ff.grad(f))(W).jaxpr))) == 1
 
 
+def test_what_is_cheap_is_not_saved():
+    def f(c, xs):
+        return lax.scan(lambda c, x: (lax.mul(lax.tanh(c), lax.exp(x)), None), c, xs)[0]
+
+    shapes, second = forward_and_backward(f, C, XS)
+    assert shapes == [(), (4,), (4,)]  # the carry; tanh and exp, but not 1 - tanh^2
+    again = [eqn.primitive.name for eqn in second.params["jaxpr"].eqns]
+    assert {"square", "sub"} <= set(again)
+    assert not {"tanh", "exp"} & set(again)
+
+
 # --- effects ----------------------------------------------------------------------------------
 
 

@@ -28,7 +28,8 @@ class Scan:
         carry: what is carried.
         xs: the body's arguments that change from step to step, and what they are rows of.
         ys: the body's results that are stacked, and what they are stacked in.
-        made: the equation that gives a value of the body, calls being inlined.
+        eqns: the body's equations, calls being inlined.
+        made: the equation that gives a value of the body.
         uses: how often a value of the body is read, results included.
     """
 
@@ -36,6 +37,7 @@ class Scan:
         params = eqn.params
         self._eqn = eqn
         self._body = inline(params["jaxpr"])
+        self.eqns = list(self._body.eqns)
         jaxpr, first = self._body.jaxpr, params["num_consts"]
         rest = first + params["num_carry"]
         outer = list(zip(jaxpr.invars, eqn.invars, strict=True))
@@ -90,7 +92,7 @@ class Scan:
             self._body.jaxpr.constvars,
             [v for v, _ in self.consts] + [c.before for c in carry] + [v for v, _ in self.xs],
             [c.after for c in carry] + [v for v, _ in self.ys],
-            self._body.eqns,
+            self.eqns,
         )
         body = dce_closed(ClosedJaxpr(jaxpr, self._body.consts))
         read = {v for v, used in zip(jaxpr.invars, used_inputs(body.jaxpr), strict=True) if used}
