@@ -103,7 +103,7 @@ def test_axes(run_program, reduction, axes):
 
 
 @pytest.mark.parametrize(
-    "shape", [(BLOCK_ELEMENTS + 1,), (3 * BLOCK_ELEMENTS,), (7, 9001), (9001, 7)]
+    "shape", [(BLOCK_ELEMENTS + 1,), (3 * BLOCK_ELEMENTS,), (7, 9001), (9001, 7), (999, 70)]
 )
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_blocks(run_program, shape, reduction):

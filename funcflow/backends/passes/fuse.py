@@ -42,10 +42,13 @@ VIEWS = frozenset(["reshape", "transpose", "broadcast_in_dim", "slice", "rev"])
 IDENTITIES = frozenset(["copy", "name", "stop_gradient"])
 CASTS = frozenset(["convert_element_type", "bitcast_convert_type"])
 
-# A reduction to fewer results than this, of more elements than that, is cut into blocks that
-# threads share; what needs its result cannot be in the same loop nest.
-FEW_RESULTS = 16
+# A reduction of many elements to few results is cut into blocks that threads share; what needs its
+# result cannot be in the same loop nest. The results of columns may be more, as long as a row of
+# them stays in the first cache: their blocks read memory row by row, where threads that share the
+# columns would each skip through all of it.
 MANY_ELEMENTS = 1 << 15
+FEW_RESULTS = 16
+FEW_COLUMNS = 1 << 11
 
 MAX_EQUATIONS = 160
 _UNKNOWN_INSIDE = "the sum over blocks is known only when all blocks are done"
@@ -224,7 +227,7 @@ class Fusion:
             if isinstance(x, Var):
                 self._take_producers(group, x, place)
         group.reduced = {a for i in axes if (a := place[i]) is not None}
-        group.blocked = _is_blocked(group, eqn)
+        group.blocked = _is_blocked(group, eqn, place)
         group.operand_places[eqn] = place
         out = tuple(a for i, a in enumerate(place) if i not in axes)
         self._join(group, eqn, [out])
@@ -481,11 +484,13 @@ def _aligned(group: Group, eqn: JaxprEqn) -> list[int | None] | None:
     return axes if len(set(named)) == len(named) else None
 
 
-def _is_blocked(group: Group, eqn: JaxprEqn) -> bool:
+def _is_blocked(group: Group, eqn: JaxprEqn, place: Place) -> bool:
     elements = prod(group.extents.values())
     results = prod(group.extents[a] for a in group.kept)
     is_arg = eqn.primitive.name in ("argmax", "argmin")
-    return not is_arg and results < FEW_RESULTS and elements >= MANY_ELEMENTS
+    *_, last = [None, *(a for a in place if a is not None)]
+    few = FEW_COLUMNS if last in group.kept else FEW_RESULTS
+    return not is_arg and results < few and elements >= MANY_ELEMENTS
 
 
 def _view_place(eqn: JaxprEqn, group: Group) -> Place | None:

@@ -89,6 +89,24 @@ def test_a_sum_to_few_results_is_cut_into_blocks_and_its_result_used_apart():
     assert [type(node) for node in rest] == [Group]
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "blocked"),
+    [
+        ((1024, 64), (0,), True),
+        ((8, 16, 16, 64), (0, 1, 2), True),
+        ((1024, 64, 1), (0,), True),
+        ((64, 1024), (1,), False),  # rows, one for each thread in turn
+        ((8, 64, 256), (0, 2), False),
+        ((256, 64), (0,), False),  # too little work
+        ((32, 2048), (0,), False),  # too many columns
+    ],
+)
+def test_sums_of_columns_are_cut_into_blocks_of_rows(shape, axes, blocked):
+    (group,) = fused(lambda x: lax.reduce_sum(lax.exp(x), axes), np.ones(shape, "f4")).nodes
+    assert isinstance(group, Group)
+    assert group.blocked == blocked
+
+
 def test_a_group_does_not_grow_without_end():
     def f(x):
         for _ in range(200):
