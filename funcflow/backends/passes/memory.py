@@ -3,10 +3,15 @@
 A temporary lives from the step that writes it first to the last that reads it. Two that live at the
 same time lie apart, but for one case: a kernel may write its result over an operand that it reads
 for the last time, if it reads each element before it writes there.
+
+Large temporaries are placed first. In the order of the steps a small one would take the place that
+the next large one fits into, and that would go to the end.
 """
 
+from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from funcflow.backends.loop_ir import Kernel, Load, Loop, Statement, Store, statements
 from funcflow.backends.program import Buffer, Program, Step
@@ -22,27 +27,62 @@ class Arena:
     size: int
 
 
+@dataclass(eq=False)
+class _Place:
+    """A place in the arena, and the steps from which and until which it is taken."""
+
+    nbytes: int
+    first: int
+    last: int
+    offset: int = 0
+
+
+# Where a place starts and ends in the arena, and the steps from which and until which it is taken.
+_Span: TypeAlias = tuple[int, int, int, int]
+
+
 def plan_memory(program: Program) -> Arena:
-    """The places of a program's temporaries, first fit in the order of the steps."""
+    """The places of a program's temporaries."""
+    places = _places(program)
+    taken: list[_Span] = []  # sorted
+    for place in sorted(dict.fromkeys(places.values()), key=lambda p: (-p.nbytes, p.first)):
+        place.offset = _lowest(place, taken)
+        insort(taken, (place.offset, place.offset + place.nbytes, place.first, place.last))
+    size = max((end for _, end, _, _ in taken), default=0)
+    return Arena({buffer: place.offset for buffer, place in places.items()}, size)
+
+
+def _places(program: Program) -> dict[Buffer, _Place]:
+    """What needs a place: each temporary, or together with those whose results replace it."""
     last = _last_uses(program)
-    offsets: dict[Buffer, int] = {}
-    free = _FreeList()
+    places: dict[Buffer, _Place] = {}
     for number, step in enumerate(program.steps):
         # what is empty may be read without having been written
-        offsets |= {b: 0 for b in _temporaries(step) if not b.nbytes}
+        places |= {b: _Place(0, number, number) for b in _temporaries(step) if not b.nbytes}
         dying = [b for b in _temporaries(step) if last[b] == number and b.nbytes]
         for buffer in dict.fromkeys(v.buffer for v in step.writes if v.buffer.role == "temporary"):
-            if buffer in offsets:
+            if buffer in places:
                 continue
-            heir = _overwritten(step, buffer, dying, offsets)
+            heir = _overwritten(step, buffer, dying, places)
             if heir is None:
-                offsets[buffer] = free.take(buffer.nbytes)
+                size = -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
+                places[buffer] = _Place(size, number, last[buffer])
             else:
-                offsets[buffer] = offsets[heir]
+                places[buffer] = places[heir]
+                places[buffer].last = last[buffer]
                 dying.remove(heir)
-        for buffer in dying:
-            free.give(offsets[buffer], buffer.nbytes)
-    return Arena(offsets, free.end)
+    return places
+
+
+def _lowest(place: _Place, taken: list[_Span]) -> int:
+    """The lowest offset at which there is room while a place is taken."""
+    first, last, offset = place.first, place.last, 0
+    for start, end, other_first, other_last in taken:
+        if other_first <= last and first <= other_last:
+            if start - offset >= place.nbytes:
+                break
+            offset = max(offset, end)
+    return offset
 
 
 def without_idle_copies(program: Program, arena: Arena) -> Program:
@@ -85,12 +125,12 @@ def _last_uses(program: Program) -> dict[Buffer, int]:
 
 
 def _overwritten(
-    step: Step, buffer: Buffer, dying: list[Buffer], offsets: Mapping[Buffer, int]
+    step: Step, buffer: Buffer, dying: list[Buffer], places: Mapping[Buffer, _Place]
 ) -> Buffer | None:
     """An operand whose place a result may take, or None."""
     for view in step.reads:
         old = view.buffer
-        if old in dying and old in offsets and may_overwrite(step, old, buffer):
+        if old in dying and old in places and may_overwrite(step, old, buffer):
             return old
     return None
 
@@ -168,45 +208,3 @@ _FOLLOWED = {
     ("writes", "writes"): "writes",
     ("together", "writes"): "together",
 }
-
-
-# --- places -----------------------------------------------------------------------------------
-
-
-class _FreeList:
-    """The gaps in the arena."""
-
-    def __init__(self) -> None:
-        self.end = 0
-        self._gaps: list[tuple[int, int]] = []  # (start, size), sorted
-
-    def take(self, nbytes: int) -> int:
-        """The start of the smallest gap that is large enough, or else the end."""
-        size = -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
-        fitting = [(gap, start) for start, gap in self._gaps if gap >= size]
-        if fitting:
-            gap, start = min(fitting)
-            self._gaps.remove((start, gap))
-            if gap > size:
-                self._insert(start + size, gap - size)
-            return start
-        start = self.end
-        if self._gaps and sum(self._gaps[-1]) == self.end:
-            start, _ = self._gaps.pop()
-        self.end = start + size
-        return start
-
-    def give(self, start: int, nbytes: int) -> None:
-        """Make a place a gap, joined with its neighbours."""
-        self._insert(start, -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT)
-
-    def _insert(self, start: int, size: int) -> None:
-        self._gaps.append((start, size))
-        self._gaps.sort()
-        joined: list[tuple[int, int]] = []
-        for begin, length in self._gaps:
-            if joined and sum(joined[-1]) == begin:
-                begin, length = joined[-1][0], joined[-1][1] + length
-                joined.pop()
-            joined.append((begin, length))
-        self._gaps = joined

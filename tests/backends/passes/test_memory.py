@@ -109,6 +109,18 @@ def test_gaps_are_joined():
     assert arena.offsets[large.buffer] == 0
 
 
+def test_a_small_value_does_not_take_the_place_of_a_large_one():
+    first, second = (dense_view("temporary", (1000,), F32) for _ in range(2))
+    small = dense_view("temporary", (16,), F32)
+    reads_and_writes = [((), first), (first, ()), ((), small), ((), second), (small, ())]
+    steps = [
+        Step(Routine("f", ""), (r,) if r else (), (w,) if w else ()) for r, w in reads_and_writes
+    ]
+    arena = plan_memory(Program([], [], [], steps))
+    assert arena.offsets[first.buffer] == arena.offsets[second.buffer] == 0
+    assert arena.size == 4032 + ALIGNMENT
+
+
 def test_arguments_constants_and_outputs_are_not_in_the_arena():
     views = [dense_view(role, (4,), F32) for role in ("argument", "constant", "output")]
     program = Program([], [], [], [Step(Routine("f", ""), tuple(views[:2]), (views[2],))])
