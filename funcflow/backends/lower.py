@@ -1,18 +1,24 @@
 """From a jaxpr to a Program: groups become kernels, library calls routines, the rest host calls."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import TypeAlias
 
 from funcflow.backends.copying import copy_step, fill_step
 from funcflow.backends.emit import GroupWriter
-from funcflow.backends.passes.fuse import Alias, Fusion, Group, Node
+from funcflow.backends.passes.fuse import Alias, Alone, Fusion, Group, Node
 from funcflow.backends.passes.recompute import recompute
-from funcflow.backends.planner import Lowering, Planner
+from funcflow.backends.planner import Lowering, Part, Planner
 from funcflow.backends.program import Program, Step, View
 from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
+from funcflow.lax.joining import concatenate_p
 
 Lowerings: TypeAlias = Mapping[Primitive, Lowering]
+
+# So many elements that lie together make a vector.
+_RUN = 16
 
 
 def lower_program(
@@ -35,6 +41,7 @@ def lower_program(
         return step
 
     plan = Planner(closed, copy_step, fill, virtual)
+    plan.parts = _joined(fusion, closed.jaxpr)
     needed = _needed(fusion, again, closed.jaxpr)
     begun = 0
     for node in fusion.nodes:
@@ -51,6 +58,31 @@ def lower_program(
     program = plan.finish()
     program.apart = fusion.apart
     return program
+
+
+def _joined(fusion: Fusion, jaxpr: Jaxpr) -> dict[Var, Part]:
+    """Values of kernels that only a concatenation reads: they are written where it wants them.
+
+    Not so values of which only few elements would lie together there.
+    """
+    nodes = fusion.nodes
+    joins = [
+        n.eqns[0] for n in nodes if isinstance(n, Alone) and n.eqns[0].primitive is concatenate_p
+    ]
+    if not joins:
+        return {}
+    uses = Counter(v for eqn in jaxpr.eqns for v in eqn.invars if isinstance(v, Var))
+    uses.update(v for v in jaxpr.outvars if isinstance(v, Var))
+    computed = {v for node in nodes if isinstance(node, Group) for v in node.places}
+    parts: dict[Var, Part] = {}
+    for eqn in joins:
+        axis, start = eqn.params["dimension"], 0
+        for v in eqn.invars:
+            shape = v.aval.shape
+            if isinstance(v, Var) and v in computed and uses[v] == 1 and prod(shape[axis:]) >= _RUN:
+                parts[v] = Part(eqn.outvars[0], axis, start)
+            start += shape[axis]
+    return parts
 
 
 def _needed(fusion: Fusion, again: Mapping[Var, JaxprEqn], jaxpr: Jaxpr) -> set[Var]:

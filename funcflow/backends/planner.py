@@ -5,13 +5,21 @@ Families of routines (`backends/numba/<family>.py`) lower an equation with the m
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from funcflow.backends.program import HostCall, Program, Routine, Step, View, dense_view
 from funcflow.core.array import as_buffer
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
+
+
+class Part(NamedTuple):
+    """Where a value lies in another one: from `start` on along an axis."""
+
+    whole: Var
+    axis: int
+    start: int
 
 
 class Planner:
@@ -22,6 +30,7 @@ class Planner:
         constants: arrays that are part of the program, with their views.
         views: where values lie.
         virtual: the equations of values that are computed where they are needed, if they can be.
+        parts: values whose place is a part of another value.
     """
 
     def __init__(
@@ -38,6 +47,7 @@ class Planner:
         self.views: dict[Var, View] = {
             v: dense_view("argument", v.aval.shape, v.aval.dtype) for v in jaxpr.invars
         }
+        self.parts: dict[Var, Part] = {}
         self._jaxpr = jaxpr
         self._copy = copy
         self._fill = fill  # stores what has no view, since it is cheap to compute
@@ -68,7 +78,12 @@ class Planner:
         return dense_view("temporary", shape, dtype)
 
     def result(self, var: Var) -> View:
-        """A new dense view for a variable."""
+        """A new view for a variable: dense, or the part of another value that is its place."""
+        part = self.parts.get(var)
+        if part is not None:
+            whole = self.views[part.whole] if part.whole in self.views else self.result(part.whole)
+            view = self.views[var] = whole.part(part.axis, part.start, var.aval.shape[part.axis])
+            return view
         role = "output" if var in self._outvars else "temporary"
         view = self.views[var] = dense_view(role, var.aval.shape, var.aval.dtype)
         return view

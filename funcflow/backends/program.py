@@ -66,6 +66,12 @@ class View:
             return None
         return View(self.buffer, self.dtype, tuple(shape), strides, self.offset)
 
+    def part(self, axis: int, start: int, size: int) -> "View":
+        """The elements from `start` on along one axis."""
+        starts = [start if i == axis else 0 for i in range(len(self.shape))]
+        limits = [start + size if i == axis else n for i, n in enumerate(self.shape)]
+        return self.slice(starts, limits, [1] * len(self.shape))
+
     def slice(self, starts: Sequence[int], limits: Sequence[int], steps: Sequence[int]) -> "View":
         """Every `step`-th element from start to limit along each axis."""
         shape = tuple(

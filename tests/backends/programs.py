@@ -110,6 +110,14 @@ def _padded(rng: Any, x: Any, y: Any) -> Any:
     return lax.pad(x, np.float32(1), [(1, 0, 1), *[(0, 0, 0)] * (x.ndim - 1)])
 
 
+def _joined(rng: Any, x: Any, y: Any) -> Any:
+    """Values that are computed where they are joined."""
+    if not x.ndim or x.size > 24:
+        return x
+    parts = [lax.abs(x), lax.max(lax.neg(x), _like(y, x.shape))]
+    return lax.concatenate(parts, int(rng.integers(x.ndim)))
+
+
 OPERATIONS: list[Callable[..., Any]] = [
     _binary(lambda x, y: lax.clamp(np.float32(-64), lax.add(x, y), np.float32(64))),
     _binary(lax.sub),
@@ -130,4 +138,5 @@ OPERATIONS: list[Callable[..., Any]] = [
     lambda rng, x, y: lax.transpose(x, rng.permutation(x.ndim)),
     lambda rng, x, y: lax.rev(x, _axes(rng, x)) if x.ndim else x,
     lambda rng, x, y: lax.concatenate([x, x], 0) if x.ndim and x.size <= 24 else x,
+    _joined,
 ]

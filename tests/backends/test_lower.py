@@ -154,3 +154,60 @@ def test_random_programs(run_program, closed):
     expected = BufferProgram(hoisted)([np.asarray(x) for x in (*closed.consts, *args)])
     for a, b in zip(expected, run_program(closed, *args), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-5)
+
+
+# --- values that are joined -----------------------------------------------------------------------
+
+
+def kernels_and_copies(program):
+    """How many steps compute something, and how many only copy."""
+    copies = [step for step in program.steps if step.note.startswith("copy")]
+    return len(program.steps) - len(copies), len(copies)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_values_are_computed_where_a_concatenation_wants_them(run_program, axis):
+    def f(x, y):
+        return lax.concatenate([lax.floor(x), y * 2, lax.neg(x)], axis)
+
+    program = lowered(f, X, X)
+    assert kernels_and_copies(program) == (3, 0)
+    assert {v.buffer for step in program.steps for v in step.writes} == {program.outputs[0].buffer}
+    agrees(run_program, f, X, X[::-1])
+
+
+def test_a_group_writes_several_parts(run_program):
+    def f(x):
+        y = lax.floor(x * 0.5)
+        return lax.sort(lax.concatenate([y + 1, y * 2], 1)), lax.reduce_max(y, (1,))
+
+    program = lowered(f, X)
+    step, *_ = program.steps
+    assert len({v.buffer for v in step.writes}) == 2
+    assert kernels_and_copies(program)[1] == 0
+    agrees(run_program, lambda x: lax.concatenate([x + 1, x * 2], 1) * 3, X)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: lax.concatenate([x, lax.neg(x)], 0),  # an argument
+        lambda x: ((y := lax.neg(x)), lax.concatenate([y, lax.abs(x)], 0)),  # a result
+        lambda x: lax.concatenate([(y := lax.neg(x)), lax.floor(y)], 0),  # read by a kernel
+        lambda x: lax.concatenate([lax.neg(x)] * 2, 0),  # joined twice
+        lambda x: lax.concatenate([lax.neg(x)[:, :9], lax.abs(x)], 1),  # a view
+        lambda x: lax.concatenate([lax.reduce_max(x, (1,))[:, None], lax.neg(x)], 1),  # a column
+    ],
+)
+def test_other_values_are_copied(run_program, f):
+    assert kernels_and_copies(lowered(f, X))[1] >= 1
+    agrees(run_program, f, X)
+
+
+def test_what_is_joined_may_be_joined_again(run_program):
+    def f(x):
+        inner = lax.concatenate([lax.neg(x), lax.abs(x)], 0)
+        return lax.concatenate([inner, lax.floor(x)], 0)
+
+    assert kernels_and_copies(lowered(f, X)) == (3, 1)
+    agrees(run_program, f, X)

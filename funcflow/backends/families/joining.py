@@ -3,37 +3,30 @@
 from collections.abc import Mapping
 
 from funcflow.backends.planner import Lowering, Planner
-from funcflow.backends.program import View
-from funcflow.core.jaxpr import JaxprEqn
+from funcflow.core.jaxpr import JaxprEqn, Literal
 from funcflow.core.primitive import Primitive
 from funcflow.lax.joining import concatenate_p, split_p
 from funcflow.lax.slicing import pad_p
 
 
 def lower_concatenate(plan: Planner, eqn: JaxprEqn) -> None:
-    """Each operand is copied to its part of the result."""
-    axis = eqn.params["dimension"]
-    result = plan.result(eqn.outvars[0])
+    """Each operand is copied to its part of the result, if it has not been computed there."""
+    axis, (out,) = eqn.params["dimension"], eqn.outvars
+    result = plan.views[out] if out in plan.views else plan.result(out)
     start = 0
     for v in eqn.invars:
         size = v.aval.shape[axis]
-        if v.aval.size:
-            plan.store(v, _part(result, axis, start, size), eqn)
+        part = result.part(axis, start, size)
+        if v.aval.size and (isinstance(v, Literal) or plan.views.get(v) != part):
+            plan.store(v, part, eqn)
         start += size
-
-
-def _part(view: View, axis: int, start: int, size: int) -> View:
-    """The elements from `start` on along one axis."""
-    starts = [start if i == axis else 0 for i in range(len(view.shape))]
-    limits = [start + size if i == axis else n for i, n in enumerate(view.shape)]
-    return view.slice(starts, limits, [1] * len(view.shape))
 
 
 def lower_split(plan: Planner, eqn: JaxprEqn) -> None:
     """The parts are views."""
     source, axis, start = plan.operand(eqn.invars[0]), eqn.params["axis"], 0
     for v, size in zip(eqn.outvars, eqn.params["sizes"], strict=True):
-        plan.views[v] = _part(source, axis, start, size)
+        plan.views[v] = source.part(axis, start, size)
         start += size
 
 
