@@ -8,8 +8,10 @@ from funcflow.backends.families import (
     cumulative,
     dynamic,
     gathering,
+    greatest,
     joining,
     scattering,
+    sorting,
 )
 from funcflow.backends.planner import Lowering
 from funcflow.core.primitive import Primitive
@@ -20,6 +22,8 @@ LOWERINGS: Mapping[Primitive, Lowering] = {
     **cumulative.LOWERINGS,
     **dynamic.LOWERINGS,
     **gathering.LOWERINGS,
+    **greatest.LOWERINGS,
     **joining.LOWERINGS,
     **scattering.LOWERINGS,
+    **sorting.LOWERINGS,
 }

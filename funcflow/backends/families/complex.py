@@ -11,7 +11,7 @@ from funcflow.core.primitive import Primitive
 from funcflow.lax.complex import complex_p, imag_p, real_p
 
 
-def _part(view: View, number: int) -> View:
+def part_of(view: View, number: int) -> View:
     """The real parts (0) or the imaginary ones (1) of complex numbers."""
     parts = as_parts(view)
     offset = parts.offset + number
@@ -20,12 +20,12 @@ def _part(view: View, number: int) -> View:
 
 def lower_real(plan: Planner, eqn: JaxprEqn) -> None:
     """A view."""
-    plan.views[eqn.outvars[0]] = _part(plan.operand(eqn.invars[0]), 0)
+    plan.views[eqn.outvars[0]] = part_of(plan.operand(eqn.invars[0]), 0)
 
 
 def lower_imag(plan: Planner, eqn: JaxprEqn) -> None:
     """A view."""
-    plan.views[eqn.outvars[0]] = _part(plan.operand(eqn.invars[0]), 1)
+    plan.views[eqn.outvars[0]] = part_of(plan.operand(eqn.invars[0]), 1)
 
 
 def lower_complex(plan: Planner, eqn: JaxprEqn) -> None:
@@ -34,7 +34,7 @@ def lower_complex(plan: Planner, eqn: JaxprEqn) -> None:
     result = plan.result(eqn.outvars[0])
     for number, source in enumerate(sources):
         if source.size:
-            plan.copy(source, _part(result, number), (eqn,))
+            plan.copy(source, part_of(result, number), (eqn,))
 
 
 LOWERINGS: Mapping[Primitive, Lowering] = {

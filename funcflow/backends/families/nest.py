@@ -30,6 +30,10 @@ class Access:
     view: View
     strides: Mapping[int, int]
 
+    def within(self, axes: Sequence[int]) -> "Access":
+        """The same where these axes alone move the element, and offsets do the rest."""
+        return Access(self.view, {a: s for a, s in self.strides.items() if a in axes})
+
 
 def access(view: View, axes: Sequence[int]) -> Access:
     """A view whose dimensions run over these axes. Dimensions of extent 1 do not move."""

@@ -113,3 +113,19 @@ def test_two_threads_run_one_loop():
         for _ in range(20):
             for a, b in zip(executor.map(f, inputs), expected, strict=True):
                 np.testing.assert_array_equal(a, b)
+
+
+def test_loops_that_sort_are_native():
+    keys = RNG.standard_normal((6, 90)).astype(np.float32)
+
+    def f(x):
+        def step(carry, row):
+            values, order = lax.sort((row + carry, lax.iota("int32", 90)))
+            best, _ = lax.top_k(values[order], 3)
+            return fnp.median(values) + best[0], values
+
+        return lax.scan(step, x, keys)
+
+    assert is_native(f, np.float32(0))
+    for got, want in zip(ff.jit(f)(np.float32(0)), f(np.float32(0)), strict=True):
+        np.testing.assert_array_equal(got, want)
