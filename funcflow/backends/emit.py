@@ -23,7 +23,6 @@ from funcflow.backends.passes.fuse import (
     Place,
 )
 from funcflow.backends.places import (
-    in_order,
     operand_place,
     parameters,
     stride_kinds,
@@ -273,7 +272,7 @@ class GroupWriter:
     def _sweeps(self) -> dict[Any, int]:
         """The first sweep in which each sink can be reached."""
         ready: dict[Any, int] = {}
-        for eqn in in_order(self._group):
+        for eqn in self._group.in_order():
             before = max(
                 (ready[v] for v, _ in self._operands(eqn) if v in self._defined), default=0
             )

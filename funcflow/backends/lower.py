@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from math import prod
+from operator import methodcaller
 from typing import TypeAlias
 
 from funcflow.backends.copying import copy_step, fill_step
@@ -13,6 +14,7 @@ from funcflow.backends.planner import Lowering, Part, Planner
 from funcflow.backends.program import Program, Step, View
 from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
+from funcflow.lax.complex import complex_p
 from funcflow.lax.joining import concatenate_p
 
 Lowerings: TypeAlias = Mapping[Primitive, Lowering]
@@ -41,7 +43,7 @@ def lower_program(
         return step
 
     plan = Planner(closed, copy_step, fill, virtual)
-    plan.parts = _joined(fusion, closed.jaxpr)
+    plan.parts = _joined(fusion, closed.jaxpr) | _halves(fusion, virtual, plan)
     needed = _needed(fusion, again, closed.jaxpr)
     begun = 0
     for node in fusion.nodes:
@@ -80,9 +82,26 @@ def _joined(fusion: Fusion, jaxpr: Jaxpr) -> dict[Var, Part]:
         for v in eqn.invars:
             shape = v.aval.shape
             if isinstance(v, Var) and v in computed and uses[v] == 1 and prod(shape[axis:]) >= _RUN:
-                parts[v] = Part(eqn.outvars[0], axis, start)
+                parts[v] = Part(eqn.outvars[0], methodcaller("part", axis, start, shape[axis]))
             start += shape[axis]
     return parts
+
+
+def _halves(
+    fusion: Fusion, virtual: Mapping[Var, JaxprEqn], plan: Planner
+) -> dict[Var, Part]:
+    """The results of groups that become parts of complex values."""
+    groups = [node for node in fusion.nodes if isinstance(node, Group)]
+    computed = {v for group in groups for eqn in group.eqns for v in eqn.outvars} - virtual.keys()
+    found: dict[Var, Part] = {}
+    for eqn in (node.eqns[0] for node in fusion.nodes if not isinstance(node, Group)):
+        if eqn.primitive is complex_p:
+            (out,) = eqn.outvars
+            for number, v in enumerate(eqn.invars):
+                whole = v.aval.shape == out.aval.shape
+                if isinstance(v, Var) and v in computed and whole and not plan.is_output(v):
+                    found.setdefault(v, Part(out, methodcaller("half", number)))
+    return found
 
 
 def _needed(fusion: Fusion, again: Mapping[Var, JaxprEqn], jaxpr: Jaxpr) -> set[Var]:
@@ -170,5 +189,7 @@ _VIEWS: Mapping[str, Callable[[View, JaxprEqn], View | None]] = {
         eqn.params["shape"], eqn.params["broadcast_dimensions"]
     ),
     "slice": _sliced,
+    "real": lambda view, eqn: view.half(0),
+    "imag": lambda view, eqn: view.half(1),
     "rev": lambda view, eqn: view.reverse(eqn.params["dimensions"]),
 }

@@ -7,6 +7,7 @@ from funcflow.backends.passes.fold import fold
 from funcflow.backends.passes.inline import inline
 from funcflow.backends.passes.loop_constants import loop_constants
 from funcflow.backends.passes.loop_sums import loop_sums
+from funcflow.backends.passes.parts import split_complex
 from funcflow.backends.passes.simplify import simplify
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.rewrite import cse, dce_closed
@@ -25,11 +26,12 @@ PASSES: Mapping[str, Pass] = {
 }
 
 # What only compilers do, since calls have derivatives of their own. `simplify` folds what it has
-# made foldable, so it takes the place of `fold`; `cse` then finds more that is equal. What leaves a
-# loop was simplified with it.
+# made foldable, so it takes the place of `fold`. `parts` makes much that is equal, which `cse`
+# then finds. What leaves a loop was simplified with it.
 COMPILE_PASSES: Mapping[str, Pass] = {
     "inline": inline,
     "simplify": simplify,
+    "parts": split_complex,
     "cse": _cse,
     "dce": dce_closed,
     "loop sums": loop_sums,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Kernel, Stride
-from funcflow.backends.passes.fuse import Group, Place, moved_place
+from funcflow.backends.passes.fuse import Place, moved_place
 from funcflow.backends.program import View
 from funcflow.core.jaxpr import Atom, JaxprEqn
 
@@ -52,23 +52,6 @@ def strides_along(view: View, place: Place) -> dict[int, int]:
 def stride_kinds(strides: Sequence[int]) -> tuple[Stride, ...]:
     """What a kernel knows of an operand's strides."""
     return tuple(FIXED if s == 0 else UNIT if s == 1 else ANY for s in strides)
-
-
-def in_order(group: Group) -> list[JaxprEqn]:
-    """The equations, each after those it depends on."""
-    defined = {v: eqn for eqn in group.eqns for v in eqn.outvars}
-    done: dict[JaxprEqn, None] = {}
-
-    def visit(eqn: JaxprEqn) -> None:
-        if eqn not in done:
-            for v in eqn.invars:
-                if v in defined:
-                    visit(defined[v])
-            done[eqn] = None
-
-    for eqn in group.eqns:
-        visit(eqn)
-    return list(done)
 
 
 def parameters(

@@ -15,11 +15,10 @@ from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 
 
 class Part(NamedTuple):
-    """Where a value lies in another one: from `start` on along an axis."""
+    """Where a value lies in another one: what its view is, given that of the whole."""
 
     whole: Var
-    axis: int
-    start: int
+    of: Callable[[View], View]
 
 
 class Planner:
@@ -82,8 +81,8 @@ class Planner:
         part = self.parts.get(var)
         if part is not None:
             whole = self.views[part.whole] if part.whole in self.views else self.result(part.whole)
-            view = self.views[var] = whole.part(part.axis, part.start, var.aval.shape[part.axis])
-            return view
+            self.views[var] = part.of(whole)
+            return self.views[var]
         role = "output" if var in self._outvars else "temporary"
         view = self.views[var] = dense_view(role, var.aval.shape, var.aval.dtype)
         return view

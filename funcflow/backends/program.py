@@ -87,6 +87,12 @@ class View:
         offset = sum((self.shape[i] - 1) * self.strides[i] for i in axes if self.shape[i])
         return View(self.buffer, self.dtype, self.shape, strides, self.offset + offset)
 
+    def half(self, number: int) -> "View":
+        """The real parts (0) or the imaginary ones (1) of complex numbers."""
+        strides = tuple(2 * s for s in self.strides)
+        real = np.dtype(f"f{self.dtype.itemsize // 2}")
+        return View(self.buffer, real, self.shape, strides, 2 * self.offset + number)
+
     def broadcast(self, shape: Sequence[int], axes: Sequence[int]) -> "View":
         """Axis i becomes axis `axes[i]` of `shape`; the others, and those of extent 1, repeat."""
         strides = [0] * len(shape)

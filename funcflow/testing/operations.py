@@ -32,7 +32,10 @@ _SMOOTH: dict[str, Sequence[Callable[[Any], Any]]] = {
         *(lax.log, lax.log1p),
         *(lambda x, n=n: lax.integer_pow(x, n) for n in (-2, -1, 0, 1, 2, 3, 5)),
     ],
-    "c": [lax.exp, lax.sin, lax.cos, lax.tanh, lax.sqrt, lax.log, lax.abs, lax.square],
+    "c": [
+        *(lax.exp, lax.sin, lax.cos, lax.tanh, lax.sqrt, lax.log, lax.abs, lax.square, lax.sign),
+        *(lambda x, n=n: lax.integer_pow(x, n) for n in (-2, 0, 3)),
+    ],
 }
 _COMPARISONS = [lax.lt, lax.le, lax.gt, lax.ge, lax.eq, lax.ne]
 _BITS = [lax.bitwise_and, lax.bitwise_or, lax.bitwise_xor]

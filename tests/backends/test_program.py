@@ -127,3 +127,16 @@ def test_a_dense_view_has_numpys_strides(shape):
     assert view.buffer.nbytes == 8 * math.prod(shape)
     if view.size:
         assert tuple(8 * s for s in view.strides) == np.empty(shape).strides
+
+
+@given(shapes)
+def test_parts_of_complex_numbers(shape):
+    view = dense_view("temporary", shape, np.complex64)
+    memory = np.arange(view.buffer.nbytes // 4, dtype=np.float32)
+    z = memory.view(np.complex64).reshape(shape)
+    for number, expected in enumerate((z.real, z.imag)):
+        part = view.half(number)
+        assert part.dtype == np.float32 and part.shape == shape
+        strides = [4 * s for s in part.strides]
+        start = memory[part.offset :] if z.size else memory
+        np.testing.assert_array_equal(as_strided(start, shape, strides), expected)

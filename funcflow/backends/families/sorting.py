@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.families.complex import part_of
 from funcflow.backends.families.nest import (
     Nest,
     access,
@@ -112,7 +111,7 @@ def axis_last(view: View, axis: int) -> View:
 
 def _columns(key: View) -> list[View]:
     """A key as keys of real dtypes."""
-    return [part_of(key, i) for i in range(2)] if dtypes.is_complex(key.dtype) else [key]
+    return [key.half(i) for i in range(2)] if dtypes.is_complex(key.dtype) else [key]
 
 
 def in_words(sources: Sequence[View], targets: Sequence[View]) -> list[tuple[View, View]]:
@@ -124,7 +123,7 @@ def in_words(sources: Sequence[View], targets: Sequence[View]) -> list[tuple[Vie
 def _words(view: View) -> list[View]:
     """A view as views of unsigned integers, one for each part of an element."""
     if view.dtype.itemsize == 16:
-        return [as_bits(part_of(view, number)) for number in range(2)]
+        return [as_bits(view.half(number)) for number in range(2)]
     return [as_bits(view)]
 
 

@@ -39,6 +39,7 @@ REDUCTIONS = {
     "argmin": "argmin",
 }
 VIEWS = frozenset(["reshape", "transpose", "broadcast_in_dim", "slice", "rev"])
+PARTS = frozenset(["real", "imag"])
 IDENTITIES = frozenset(["copy", "name", "stop_gradient"])
 CASTS = frozenset(["convert_element_type", "bitcast_convert_type"])
 
@@ -98,6 +99,22 @@ class Group(Node):
         axes = {a for a in place if a is not None}
         return axes == self.extents.keys() or (not self.blocked and axes == self.kept)
 
+    def in_order(self) -> list[JaxprEqn]:
+        """The equations, each after those it depends on."""
+        defined = {v: eqn for eqn in self.eqns for v in eqn.outvars}
+        done: dict[JaxprEqn, None] = {}
+
+        def visit(eqn: JaxprEqn) -> None:
+            if eqn not in done:
+                for v in eqn.invars:
+                    if v in defined:
+                        visit(defined[v])
+                done[eqn] = None
+
+        for eqn in self.eqns:
+            visit(eqn)
+        return list(done)
+
 
 def is_elementwise(eqn: JaxprEqn) -> bool:
     """Whether kernels can compute an equation element by element."""
@@ -156,11 +173,13 @@ class Fusion:
         self._uses.update(v for v in jaxpr.outvars if isinstance(v, Var))
         self._outvars = {v for v in jaxpr.outvars if isinstance(v, Var)}
         self._axes = count()
+        self._parts: dict[Atom, Var] = {}  # of complex values, one of their parts
         self._last_effect: Node | None = None
         self._awaited = 0  # the bits of all nodes that others come after
         self._jaxpr = jaxpr
         for eqn in jaxpr.eqns:
             self._add(eqn)
+        self._take_parts_out()
         self.nodes = _sorted([n for n in self._all if n is not None and n.eqns])
 
     def __str__(self) -> str:
@@ -180,6 +199,8 @@ class Fusion:
             self.virtual[eqn.outvars[0]] = eqn
         elif eqn.primitive.name in VIEWS:
             self._add_view(eqn)
+        elif eqn.primitive.name in PARTS:
+            self._add_part(eqn)
         elif is_elementwise(eqn):
             self._add_elementwise(eqn)
         elif _is_reduction(eqn):
@@ -196,6 +217,30 @@ class Fusion:
                 self._join(group, eqn, [place])
                 return
         self._new(Alias, eqn)
+
+    def _add_part(self, eqn: JaxprEqn) -> None:
+        """The parts of a complex value are in one group, so that what is computed of them is."""
+        (x,), (out,) = eqn.invars, eqn.outvars
+        other = self._parts.setdefault(x, out)
+        group = self._node.get(other)
+        if not isinstance(group, Group) or not self._usable(group, other):
+            group = self._new_group(out.aval.shape)
+            place = tuple(_axes(group, out.aval.shape))
+        else:
+            place = group.places[other]
+        self._join(group, eqn, [place])
+
+    def _take_parts_out(self) -> None:
+        """Parts, and views of them, are views of what lies in memory, which no kernel computes."""
+        for group in [n for n in self._all if isinstance(n, Group)]:
+            for eqn in group.in_order():
+                name, v = eqn.primitive.name, eqn.invars[0]
+                source = self._node.get(v) if isinstance(v, Var) and name in VIEWS else None
+                if name in PARTS or isinstance(source, Alias):
+                    group.eqns.remove(eqn)
+                    del group.places[eqn.outvars[0]]
+                    self._new(Alias, eqn)
+                    self._depend(group, self._before(eqn.outvars, group))
 
     def _add_elementwise(self, eqn: JaxprEqn) -> None:
         groups = [g for g in self._groups_of(eqn) if self._has_room(g, eqn)]

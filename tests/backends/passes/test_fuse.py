@@ -74,7 +74,8 @@ def test_softmax_and_layer_norm_are_one_group():
         (lambda x: x.T + fnp.exp(x).T, ["alias", "group"]),
         (lambda x: fnp.exp(x).sum(0).sum(), ["group", "group"]),
         (lambda x: fnp.exp(x[:0]), ["alone", "alone"]),
-        (lambda x: x.astype("complex64") * 2, ["alone", "alone"]),
+        (lambda x: fnp.tanh(x.astype("complex64")), ["group", "alone", "alone"]),
+        (lambda x: x.astype("complex64") * 2, ["group", "alone"]),
     ],
 )
 def test_kinds_of_nodes(f, expected):
@@ -183,3 +184,9 @@ def test_every_value_of_a_group_has_a_place_that_fits_its_shape(programs, seed):
             assert tuple(extents) == v.aval.shape
             axes = [a for a in place if a is not None]
             assert len(axes) == len(set(axes))
+
+
+def test_both_parts_of_complex_values_are_in_one_kernel():
+    z = X + 1j * X
+    assert kinds(lambda z, w: z * w + fnp.conj(z), z, z) == ["alias"] * 4 + ["group", "alone"]
+    assert kinds(lambda z: fnp.abs(z.real.T) + z.imag.T, z) == ["alias"] * 4 + ["group"]
