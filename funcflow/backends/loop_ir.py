@@ -144,8 +144,9 @@ class Guard:
 
 Statement: TypeAlias = Let | Load | Store | Loop | Guard
 
-# Strides of an operand along an axis: it does not depend on it, it is contiguous, or any number.
-FIXED, UNIT, ANY = 0, 1, None
+# Strides of an operand along an axis: it does not depend on it, it is contiguous, every other
+# element is it (the parts of complex numbers), or any number.
+FIXED, UNIT, PAIRED, ANY = 0, 1, 2, None
 Stride: TypeAlias = int | None
 
 

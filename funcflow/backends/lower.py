@@ -87,9 +87,7 @@ def _joined(fusion: Fusion, jaxpr: Jaxpr) -> dict[Var, Part]:
     return parts
 
 
-def _halves(
-    fusion: Fusion, virtual: Mapping[Var, JaxprEqn], plan: Planner
-) -> dict[Var, Part]:
+def _halves(fusion: Fusion, virtual: Mapping[Var, JaxprEqn], plan: Planner) -> dict[Var, Part]:
     """The results of groups that become parts of complex values."""
     groups = [node for node in fusion.nodes if isinstance(node, Group)]
     computed = {v for group in groups for eqn in group.eqns for v in eqn.outvars} - virtual.keys()

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Kernel, Stride
+from funcflow.backends.loop_ir import ANY, FIXED, PAIRED, UNIT, Kernel, Stride
 from funcflow.backends.passes.fuse import Place, moved_place
 from funcflow.backends.program import View
 from funcflow.core.jaxpr import Atom, JaxprEqn
@@ -51,7 +51,7 @@ def strides_along(view: View, place: Place) -> dict[int, int]:
 
 def stride_kinds(strides: Sequence[int]) -> tuple[Stride, ...]:
     """What a kernel knows of an operand's strides."""
-    return tuple(FIXED if s == 0 else UNIT if s == 1 else ANY for s in strides)
+    return tuple(s if s in (FIXED, UNIT, PAIRED) else ANY for s in strides)
 
 
 def parameters(

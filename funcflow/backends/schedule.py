@@ -94,6 +94,10 @@ def _of_elements(operands: Sequence[Strides], reduced: set[int]) -> list[Strides
     return [s for s in operands if not reduced or any(s.get(a, 0) for a in reduced)]
 
 
+# How good a stride is for a vector axis; 2 is that of the parts of complex numbers.
+_SCORES = {0: 0.1, 1: 1.0, 2: 0.8}
+
+
 def _vector_score(
     axis: int, extent: int, reads: Sequence[Strides], writes: Sequence[Strides]
 ) -> float:
@@ -102,7 +106,7 @@ def _vector_score(
     for weight, group in ((2.0, writes), (1.0, reads)):
         for strides in group:
             stride = strides.get(axis, 0)
-            score += weight * (1.0 if stride == 1 else 0.1 if stride == 0 else -0.5)
+            score += weight * _SCORES.get(stride, -0.5)
     return score if extent >= 8 else score * extent / 8 - 1
 
 

@@ -13,6 +13,7 @@ from funcflow.backends.loop_ir import (
     ANY,
     FIXED,
     INDEX,
+    PAIRED,
     UNIT,
     Builder,
     Kernel,
@@ -31,6 +32,9 @@ BF16 = np.dtype(ml_dtypes.bfloat16)
 I8, U8, I32, U32, I64, U64 = (np.dtype(t) for t in ("i1", "u1", "i4", "u4", "i8", "u8"))
 FLOATS, INTEGERS = [F32, F64], [I8, U8, I32, U32, I64, U64]
 FAR = 8  # offsets lead at most so many elements further on
+
+# Strides of an axis along which elements lie close together.
+_DENSE = {UNIT, PAIRED}
 
 NEUTRAL = {
     "add": lambda t: 0,
@@ -264,7 +268,7 @@ class _Generator:
             number = self.random.choice(fit)
         else:
             number = len(self.inputs)
-            strides = self.strides(around, [FIXED, UNIT, UNIT, ANY, ANY])
+            strides = self.strides(around, [FIXED, UNIT, UNIT, PAIRED, ANY, ANY])
             self.inputs.append(Operand(dtype, strides))
         offset = mask = None
         if self.chance(0.15):
@@ -294,7 +298,9 @@ class _Generator:
             self.outputs.append(Operand(dtype, self.inputs[source].strides, written=True))
             self.build.store(number, value)
             return
-        self.outputs.append(Operand(dtype, self.strides(around, [UNIT, ANY, ANY]), written=True))
+        self.outputs.append(
+            Operand(dtype, self.strides(around, [UNIT, PAIRED, ANY, ANY]), written=True)
+        )
         mask = self.value(BOOL, around, scope) if self.chance(0.2) else None
         offset = self.build.const(self.random.randrange(FAR), I64) if self.chance(0.2) else None
         self.build.store(number, value, offset, mask)
@@ -308,7 +314,8 @@ class _Generator:
         out: list[Stride] = [FIXED] * self.axes
         for axis in around:
             kind = self.random.choice(kinds)
-            out[axis] = ANY if kind == UNIT and UNIT in out else kind
+            dense = kind in _DENSE and not _DENSE.isdisjoint(out)
+            out[axis] = ANY if dense else kind
         return tuple(out)
 
     # --- values
@@ -438,12 +445,15 @@ class _Generator:
         """Memory for an operand, its axes in random order, backwards or with gaps."""
         order = [a for a, kind in enumerate(operand.strides) if kind is ANY]
         self.random.shuffle(order)
-        order = [a for a, kind in enumerate(operand.strides) if kind == UNIT] + order
+        order = [a for a, kind in enumerate(operand.strides) if kind in _DENSE] + order
         strides, start, span = [0] * len(extents), 0, 1
         for axis in order:
-            step = span if operand.strides[axis] == UNIT else span + self.random.choice([0, 0, 1])
+            kind = operand.strides[axis]
+            step = span + self.random.choice([0, 0, 1]) if kind is ANY else kind or 0
+            if kind == PAIRED:  # the first or the second of each pair
+                start += self.random.choice([0, 1])
             length = max(extents[axis], 1)
-            if operand.strides[axis] is ANY and self.chance(0.2):
+            if kind is ANY and self.chance(0.2):
                 start += step * (length - 1)
                 strides[axis] = -step
             else:

@@ -41,6 +41,12 @@ def test_the_vector_runs_along_what_is_written_contiguously():
     assert loops.vector == 0
 
 
+def test_the_vector_runs_along_parts_of_complex_numbers():
+    transposed, dense = {0: 2, 1: 200}, {0: 400, 1: 2}
+    assert schedule({0: 100, 1: 200}, set(), [dense], [transposed], set()).vector == 0
+    assert schedule({0: 100, 1: 200}, set(), [transposed], [dense], set()).vector == 1
+
+
 def test_rows_are_reduced_along_the_vector_and_columns_across_it():
     dense = {0: 100, 1: 1}
     rows = schedule({0: 50, 1: 100}, {1}, [dense], [{0: 1}], set())

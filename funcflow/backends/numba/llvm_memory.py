@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Load, Store, Value
+from funcflow.backends.loop_ir import ANY, FIXED, PAIRED, UNIT, Load, Store, Value
 from funcflow.backends.numba import llvm_ops as ops
 from funcflow.backends.numba.llvm_tiles import Tiles
 from funcflow.backends.numba.llvm_values import lane_numbers
@@ -40,6 +40,8 @@ class Memory(Tiles):
                     size = self.parameter(("stride", operand, frame.axis))
                     step = self.put(level, f"mul i64 {step}, {size}")
                 memory = ops.memory_type(view.dtype)
+                if stride == PAIRED:
+                    memory = f"[2 x {memory}]"
                 right = f"getelementptr {memory}, ptr {pointer}, i64 {step}"
                 frame.pointers[operand] = self.put(level, right)
             pointer = frame.pointers[operand]
@@ -125,6 +127,8 @@ class Memory(Tiles):
         lanes = lane_numbers("i64", self.lanes)
         if stride == UNIT:
             return lanes
+        if stride == PAIRED:
+            return lane_numbers("i64", self.lanes, step=2)
         if operand not in self.strides:
             level = self.vector_level - 1
             axis = self.frames[self.vector_level // 2 - 1].axis
@@ -141,9 +145,20 @@ class Memory(Tiles):
             self.put(level, f"and <{self.lanes} x i1> {given}, {self.mask}") if self.mask else given
         )
 
+    def paired_place(self, s: Load | Store, pointer: str, level: int) -> str | None:
+        """A pointer to pairs of which the first are accessed in all lanes, or None."""
+        masked = s.mask is not None or self.mask
+        wide = s.offset is not None and s.offset in self.wide
+        if self.vector_stride(s.operand) != PAIRED or masked or wide:
+            return None
+        return self.scalar_place(s, pointer, level, "")
+
     def vector_load(self, s: Load, pointer: str, level: int) -> str:
         if self.runs_across(s):
             return self.tile_load(s, pointer, level)
+        pairs = self.paired_place(s, pointer, level)
+        if pairs is not None:
+            return self.paired_load(s.out.dtype, pairs, level)
         place, adjacent = self.vector_place(s, pointer, level)
         mask = self.lane_mask(s.mask, level)
         dtype = s.out.dtype
@@ -180,9 +195,34 @@ class Memory(Tiles):
             values = self.put(level, f"insertelement {vector} {values}, {element} {x}, i64 {lane}")
         return values
 
+    def paired_load(self, dtype: np.dtype[Any], place: str, level: int) -> str:
+        """The first of each pair. What lies beside the last one may not be there to be read."""
+        memory = ops.memory_type(dtype, 2 * self.lanes)
+        symbol, args = self.access("load", dtype, place, _firsts(self.lanes), 2 * self.lanes)
+        types = f"ptr, i32, <{2 * self.lanes} x i1>, {memory}"
+        self.declares[f"declare {memory} {symbol}({types})"] = None
+        passed = f"{', '.join(args)}, {memory} zeroinitializer"
+        pairs = self.put(level, f"call {memory} {symbol}({passed})")
+        lanes = f"<{self.lanes} x i32> {lane_numbers('i32', self.lanes, step=2)}"
+        return self.put(level, f"shufflevector {memory} {pairs}, {memory} poison, {lanes}")
+
+    def paired_store(self, dtype: np.dtype[Any], place: str, value: str, level: int) -> None:
+        """Write the first of each pair."""
+        memory, single = (ops.memory_type(dtype, n * self.lanes) for n in (2, 1))
+        twice = ", ".join(f"i32 {lane // 2}" for lane in range(2 * self.lanes))
+        spread = f"<{2 * self.lanes} x i32> <{twice}>"
+        pairs = self.put(level, f"shufflevector {single} {value}, {single} poison, {spread}")
+        symbol, args = self.access("store", dtype, place, _firsts(self.lanes), 2 * self.lanes)
+        self.declares[f"declare void {symbol}({memory}, ptr, i32, <{2 * self.lanes} x i1>)"] = None
+        self.levels[level].append(f"  call void {symbol}({memory} {pairs}, {', '.join(args)})")
+
     def vector_store(self, s: Store, pointer: str, value: str, level: int) -> None:
         if self.runs_across(s):
             self.tile_store(s, pointer, value, level)
+            return
+        pairs = self.paired_place(s, pointer, level)
+        if pairs is not None:
+            self.paired_store(s.value.dtype, pairs, value, level)
             return
         place, adjacent = self.vector_place(s, pointer, level)
         mask = self.lane_mask(s.mask, level)
@@ -198,13 +238,18 @@ class Memory(Tiles):
         out.append(f"  call void {symbol}({memory} {value}, {', '.join(args)})")
 
     def access(
-        self, name: str, dtype: np.dtype[Any], place: str, mask: str
+        self, name: str, dtype: np.dtype[Any], place: str, mask: str, lanes: int = 0
     ) -> tuple[str, list[str]]:
         """The intrinsic of a masked access, and its arguments: place, alignment, mask."""
-        lanes = self.lanes
+        lanes = lanes or self.lanes
         adjacent = name in ("load", "store")
         kind = "p0" if adjacent else f"v{lanes}p0"
         symbol = f"@llvm.masked.{name}.{ops.mangled(ops.memory_type(dtype), lanes)}.{kind}"
         mask = mask or ops.splat("i1", "true", lanes)
         pointer = "ptr" if adjacent else f"<{lanes} x ptr>"
         return symbol, [f"{pointer} {place}", f"i32 {dtype.itemsize}", f"<{lanes} x i1> {mask}"]
+
+
+def _firsts(lanes: int) -> str:
+    """The mask of the first of each of so many pairs."""
+    return f"<{', '.join(['i1 true, i1 false'] * lanes)}>"

@@ -22,9 +22,9 @@ from funcflow.backends.numba import llvm_ops as ops
 from funcflow.core import dtypes
 
 
-def lane_numbers(element: str, lanes: int) -> str:
-    """The constant 0, 1, 2, ..."""
-    return "<" + ", ".join([f"{element} {lane}" for lane in range(lanes)]) + ">"
+def lane_numbers(element: str, lanes: int, step: int = 1) -> str:
+    """The constant 0, 1, 2, ..., or one of larger steps."""
+    return "<" + ", ".join([f"{element} {step * lane}" for lane in range(lanes)]) + ">"
 
 
 @dataclass(slots=True)

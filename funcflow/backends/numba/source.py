@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from funcflow.backends.loop_ir import (
     ANY,
     FIXED,
+    UNIT,
     Guard,
     Kernel,
     Let,
@@ -139,7 +140,8 @@ def _position(kernel: Kernel, number: int) -> str:
     terms = [f"p{number}_start"]
     for axis, stride in enumerate(kernel.operands[number].strides):
         if stride != FIXED:
-            terms.append(f"i{axis}" if stride is not ANY else f"i{axis} * p{number}_s{axis}")
+            factor = f"p{number}_s{axis}" if stride is ANY else str(stride)
+            terms.append(f"i{axis}" if stride == UNIT else f"i{axis} * {factor}")
     return " + ".join(terms)
 
 

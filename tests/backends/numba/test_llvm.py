@@ -1,5 +1,6 @@
 """Printed kernels compute what NumPy does, for all lengths of their loops."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from funcflow.backends.loop_ir import (
     ANY,
     FIXED,
     INDEX,
+    PAIRED,
     UNIT,
     Builder,
     Kernel,
@@ -106,6 +108,31 @@ def test_strided_and_broadcast_operands(compiled: Any, shape: tuple[int, int]) -
         out = np.zeros(shape[::-1], f32).T
         library.run("k", shape, [x, column, row, whole, out])
         assert np.array_equal(out, x + column + row + whole)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_parts_of_complex_numbers(compiled: Any, dtype: str) -> None:
+    """Each part is read and written as a vector, without the other."""
+    real = np.dtype(f"f{np.dtype(dtype).itemsize // 2}")
+    build = Builder()
+    with build.loop(0), build.loop(1, lanes=8):
+        total = build.let("add", build.load(0, real), build.load(1, real))
+        build.store(2, total)
+    views = (operand(ANY, PAIRED, dtype=real), operand(ANY, UNIT, dtype=real))
+    kernel = Kernel(2, (*views, operand(ANY, PAIRED, dtype=real, written=True)), (), build.body)
+    library = compiled(k=kernel)
+    (main_loop,) = re.findall(r"\nmain\d+:\n(.*?)\nrest", module_text({"k": kernel}), re.DOTALL)
+    assert "masked.load" in main_loop and "gather" not in main_loop
+    assert "masked.store" in main_loop and "scatter" not in main_loop
+    for n in LENGTHS:
+        z, out = (random(3, 2 * n, dtype=real).view(dtype) for _ in range(2))
+        x, before = random(3, n, dtype=real), out.copy()
+        library.run("k", (3, n), [z.imag, x, out.imag])
+        assert np.array_equal(out.imag, z.imag + x)
+        assert np.array_equal(out.real, before.real)
+        library.run("k", (3, n), [z.real, x, out.real])
+        assert np.array_equal(out.real, z.real + x)
+        assert np.array_equal(out.imag, z.imag + x)
 
 
 def test_index_and_uniform_values(compiled: Any) -> None:
