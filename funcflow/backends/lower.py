@@ -6,12 +6,15 @@ from math import prod
 from operator import methodcaller
 from typing import TypeAlias
 
+import numpy as np
+
 from funcflow.backends.copying import copy_step, fill_step
 from funcflow.backends.emit import GroupWriter
-from funcflow.backends.passes.fuse import Alias, Alone, Fusion, Group, Node
+from funcflow.backends.passes.fuse import REDUCTIONS, Alias, Alone, Fusion, Group, Node
 from funcflow.backends.passes.recompute import recompute
 from funcflow.backends.planner import Lowering, Part, Planner
 from funcflow.backends.program import Program, Step, View
+from funcflow.core import rules
 from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
 from funcflow.lax.complex import complex_p
@@ -155,10 +158,31 @@ def _lower_group(
 
 def _lower_alone(plan: Planner, eqn: JaxprEqn, lowerings: Lowerings) -> None:
     lowering = lowerings.get(eqn.primitive)
-    if lowering is None:
-        plan.host(eqn, f"{eqn.primitive.name} has no native form")
-    else:
+    if lowering is not None:
         lowering(plan, eqn)
+    elif _computes_nothing(eqn):
+        for v in eqn.outvars:
+            plan.result(v)
+    elif eqn.primitive.name in REDUCTIONS and not eqn.invars[0].aval.size:
+        _lower_reduction_of_nothing(plan, eqn)
+    else:
+        plan.host(eqn, f"{eqn.primitive.name} has no native form")
+
+
+def _computes_nothing(eqn: JaxprEqn) -> bool:
+    """Whether all results are empty, and Python code of the user's need not run for them."""
+    calls = eqn.effects or eqn.primitive.name == "pure_callback"
+    return not calls and not any(v.aval.size for v in eqn.outvars)
+
+
+def _lower_reduction_of_nothing(plan: Planner, eqn: JaxprEqn) -> None:
+    """Each result is what one of no elements is."""
+    impl = rules.impl[eqn.primitive]
+    assert not isinstance(impl, rules.Absent)
+    nothing = np.empty((0,), eqn.invars[0].aval.dtype)
+    value = plan.constant(np.asarray(impl(np, nothing, **{**eqn.params, "axes": (0,)})))
+    result = plan.result(eqn.outvars[0])
+    plan.copy(value.broadcast(result.shape, ()), result, (eqn,), why="a reduction of nothing")
 
 
 # --- views ------------------------------------------------------------------------------------

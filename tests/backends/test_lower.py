@@ -119,7 +119,37 @@ def test_constants(run_program):
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
 def test_empty_arrays(run_program, shape):
     x = np.zeros(shape, "f4")
-    agrees(run_program, lambda x: (x + 1, lax.reduce_sum(x, (0,)), x.T, fnp.concatenate([x, x])), x)
+
+    def f(x):
+        return x + 1, lax.reduce_sum(x, (0,)), x.T, fnp.concatenate([x, x]), lax.exp(x) > 0
+
+    agrees(run_program, f, x)
+    assert not any(isinstance(step.work, HostCall) for step in lowered(f, x).steps)
+
+
+REDUCTIONS = {
+    "float32": [lax.reduce_sum, lax.reduce_prod, lax.reduce_max, lax.reduce_min],
+    "float16": [lax.reduce_sum, lax.reduce_max],
+    "int8": [lax.reduce_sum, lax.reduce_max, lax.reduce_and, lax.reduce_or, lax.reduce_xor],
+    "bool": [lax.reduce_and, lax.reduce_or, lax.reduce_max],
+}
+
+
+@pytest.mark.parametrize("dtype", REDUCTIONS)
+def test_reductions_of_nothing(run_program, dtype):
+    x = np.zeros((3, 0, 2), dtype)
+
+    def f(x):
+        return [reduce(x, axes) for reduce in REDUCTIONS[dtype] for axes in ((1,), (0, 1))]
+
+    agrees(run_program, f, x)
+    assert not any(isinstance(step.work, HostCall) for step in lowered(f, x).steps)
+
+
+def test_empty_results_of_callbacks_need_the_callback():
+    shape = ff.ShapeDtypeStruct((0,), np.float32)
+    (step,) = lowered(lambda x: ff.pure_callback(lambda x: x[0, :0], shape, x), X).steps
+    assert isinstance(step.work, HostCall)
 
 
 def test_scalars(run_program):

@@ -62,7 +62,8 @@ class Executable:
         self._slots = self._numbered()
         self._constants = [value for _, value in program.constants]
         self._tables: list[StepTable] = []
-        self._segments = self._segmented(program.steps)
+        # a table also where there are no steps, so that loops can have such a body
+        self._segments = self._segmented(program.steps) or self._native([], {})
         # a program that is nothing but one table, which needs no memory of its own
         alone = len(self._segments) == len(self._tables) == 1 and not arena.size
         self._simple = self._tables[0] if alone else None
@@ -71,7 +72,7 @@ class Executable:
     def table(self) -> StepTable | None:
         """The steps as one table, if all are native."""
         native = not any(isinstance(step.work, HostCall) for step in self.program.steps)
-        return self._tables[0] if native and self._tables else None
+        return self._tables[0] if native else None
 
     def __call__(self, *buffers: Any) -> Sequence[Any]:
         outputs = tuple([allocate() for allocate in self._outputs])

@@ -253,7 +253,7 @@ def _where(write: Writer, condition: Atom, x: Atom, y: Atom) -> Atom:
 
 def _outer(write: Writer, x: Parts, y: Parts, *, dimension_numbers: Numbers, **_: Any) -> Parts:
     """A `dot_general` that contracts nothing: products of all pairs of elements of a batch."""
-    _, (batch_x, batch_y) = dimension_numbers
+    batch_x, batch_y = dimension_numbers[1]
     free_x, free_y = (
         free_axes(z.re.aval.ndim, (), batch) for z, batch in ((x, batch_x), (y, batch_y))
     )

@@ -115,6 +115,19 @@ def test_two_threads_run_one_loop():
                 np.testing.assert_array_equal(a, b)
 
 
+def test_loops_over_nothing_are_native():
+    def f(x):
+        nothing = x[:0]
+        total = lax.fori_loop(0, 3, lambda i, c: c + fnp.sum(nothing * i), 0.0)
+        return lax.scan(lambda c, z: (c, z * 2), total, nothing), lax.cond(
+            x[0] > 0, lambda y: y, lambda y: y * 2, nothing
+        )
+
+    assert is_native(f, X)
+    for got, want in zip(ff.tree.leaves(ff.jit(f)(X)), ff.tree.leaves(f(X)), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_loops_that_sort_are_native():
     keys = RNG.standard_normal((6, 90)).astype(np.float32)
 
