@@ -23,8 +23,8 @@ from funcflow.core.interpret import bodies
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.trace import EVAL, under
 
-# What runs some steps: the arguments, the outputs, and the arena with its address.
-_Segment: TypeAlias = Callable[[tuple[Any, ...], tuple[Any, ...], Any, int], None]
+# What runs some steps: the arguments, the outputs, and the arena.
+_Segment: TypeAlias = Callable[[tuple[Any, ...], tuple[Any, ...], Any], None]
 
 _IDLE_ARENAS = 8
 
@@ -58,7 +58,7 @@ class Executable:
         self.arena = arena
         self._compile_body = compile_body
         self._outputs = [_allocator(v) for v in program.outputs]
-        self._arenas: deque[tuple[np.ndarray, int]] = deque(maxlen=_IDLE_ARENAS)
+        self._arenas: deque[np.ndarray] = deque(maxlen=_IDLE_ARENAS)
         self._slots = self._numbered()
         self._constants = [value for _, value in program.constants]
         self._tables: list[StepTable] = []
@@ -94,21 +94,20 @@ class Executable:
         return outputs
 
     def _run(self, buffers: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
-        arena, address = self._take_arena()
+        arena = self._take_arena()
         for run in self._segments:
-            run(buffers, outputs, arena, address)
+            run(buffers, outputs, arena)
         if arena is not None and self.arena.size < SMALLEST:
-            self._arenas.append((arena, address))
+            self._arenas.append(arena)
 
-    def _take_arena(self) -> tuple[Any, int]:
+    def _take_arena(self) -> Any:
         """Memory for the temporaries. Small pieces stay with the program, others with the pool."""
         if not self.arena.size:
-            return None, 0
+            return None
         try:
             return self._arenas.pop()
         except IndexError:
-            arena = pool().take(self.arena.size)
-            return arena, arena.ctypes.data
+            return pool().take(self.arena.size)
 
     def as_text(self) -> str:
         """The steps, in words."""
@@ -153,11 +152,11 @@ class Executable:
     ) -> list[float]:
         """One run, step by step, less what an empty step takes; then one as users have it."""
         outputs = tuple([allocate() for allocate in self._outputs])
-        arena, address = self._take_arena()
+        arena = self._take_arena()
         marks = [perf_counter()]
         for segments in apart:
             for run in segments:
-                run(buffers, outputs, arena, address)
+                run(buffers, outputs, arena)
             marks.append(perf_counter())
         nothing, *seconds = (b - a for a, b in pairwise(marks))
         seconds = [
@@ -218,7 +217,7 @@ class Executable:
         table = StepTable(len(program.arguments), len(program.outputs), self._constants, records)
         self._tables.append(table)
         return [
-            lambda arguments, outputs, _, address: table.run(arguments, outputs, address),
+            table.run,
             *(lambda *_, check=check: check() for check in checks),
         ]
 
@@ -234,7 +233,7 @@ class Executable:
         read = [self._reader(v) for v in step.reads]
         write = [self._reader(v) for v in step.writes]
 
-        def run(arguments: Any, outputs: Any, arena: Any, address: int) -> None:
+        def run(arguments: Any, outputs: Any, arena: Any) -> None:
             token = bodies.set(self._compile_body)
             try:
                 arrays = [r(arguments, outputs, arena) for r in read]

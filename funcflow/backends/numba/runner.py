@@ -2,8 +2,8 @@
 
 A `StepTable` holds the records of all steps in one block of int64. A call hands over the tuples of
 argument and output arrays as they are; native code reads each array's address from the object
-itself (asking NumPy costs a microsecond each), puts the addresses of arguments, outputs, arena and
-constants into a table, and runs step after step. A record names a step's buffers by slot of that
+itself (see `interpreter`), puts the addresses of arguments, outputs, arena and constants into a
+table, and runs step after step. A record names a step's buffers by slot of that
 table and byte offset.
 
 The functions that steps are:
@@ -16,7 +16,7 @@ table, is a library step itself: a loop can run a table of steps as its body.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from string import Template
@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcflow.backends.numba import placement, runtime, threads
+from funcflow.backends.numba import interpreter, placement, runtime, threads
+from funcflow.backends.numba.interpreter import Layout
 
 # A record's grain, where it is not the least number of indices that is worth a thread.
 WHOLE = 0  # a kernel that is not split
@@ -32,7 +33,7 @@ LIBRARY = -1  # a library step
 
 # The int64 words of a table: how many steps, how many buffers the one with most has, the address of
 # `threads.State`, the numbers of arguments, outputs, constants and slots, the addresses of the
-# constants' addresses and of NumPy's array type; then the records.
+# constants' addresses and of `interpreter.Interface`; then the records.
 _HEADER = 9
 # A record: function, number of buffers, address of the references (pairs of slot and byte offset),
 # address of the parameters, extent of axis 0, grain.
@@ -85,12 +86,15 @@ class StepTable:
         self._block = _pack(arguments, outputs, constants, records)
         self.address = self._block.ctypes.data
         self._native = native()
-        self._run = self._native.run if _layout() else None
+        self._run = self._native.run(self._block) if self._native.run else None
         if any(record.grain > 0 and record.extent >= 2 * record.grain for record in records):
             threads.start()
 
     def run(
-        self, arguments: tuple[np.ndarray, ...], outputs: tuple[np.ndarray, ...], arena: int = 0
+        self,
+        arguments: tuple[np.ndarray, ...],
+        outputs: tuple[np.ndarray, ...],
+        arena: np.ndarray | None = None,
     ) -> None:
         """Run the steps.
 
@@ -98,28 +102,33 @@ class StepTable:
             arguments: arrays of the expected dtypes and shapes; those that are not contiguous are
                 copied.
             outputs: C-contiguous arrays to be filled.
-            arena: the address of the memory for temporaries.
+            arena: memory for temporaries.
         """
         if self._run is None:
             self._run_slowly(arguments, outputs, arena)
-        elif self._run(self.address, id(arguments), id(outputs), arena):
+        elif not self._run(arguments, outputs, arena):
             arguments = tuple(np.require(a, requirements=["C", "A", "E"]) for a in arguments)
             self._run_slowly(arguments, outputs, arena)
 
     def _run_slowly(
-        self, arguments: tuple[np.ndarray, ...], outputs: tuple[np.ndarray, ...], arena: int
+        self,
+        arguments: tuple[np.ndarray, ...],
+        outputs: tuple[np.ndarray, ...],
+        arena: np.ndarray | None,
     ) -> None:
         """Without a look into objects, for other interpreters and for subclasses of arrays."""
-        constants = self._keep[0]
+        memory = 0 if arena is None else _address(arena)
         slots = [_address(a) for a in (*arguments, *outputs)]
-        table = np.array([*slots, arena, *map(_address, constants)], np.int64)
+        table = np.array([*slots, memory, *map(_address, self._keep[0])], np.int64)
         self._native.execute(_address(table), self.address)
 
 
 class Native(NamedTuple):
     """The runner's entry points."""
 
-    run: Any  # (table's address, id of arguments, id of outputs, arena) -> 0 if it ran
+    # Makes of a table's block what runs it, (arguments, outputs, arena) -> whether it could look
+    # into the objects. None on interpreters whose objects lie otherwise.
+    run: Callable[[np.ndarray], Callable[..., bool]] | None
     execute: Any  # (address of slots, table's address)
     execute_address: int
 
@@ -127,10 +136,11 @@ class Native(NamedTuple):
 @cache
 def native() -> Native:
     """The runner, compiled or loaded at its first use."""
-    text = source(_layout() or Layout(0, 0))
+    layout = interpreter.layout()
+    text = source(layout or Layout(0, 0))
     library = runtime.load_object(runtime.object_code(text, lambda: text))
+    run = interpreter.builtin_maker("run", library.address("call")) if layout else None
     word = ctypes.c_ssize_t
-    run = ctypes.CFUNCTYPE(word, word, word, word, word)(library.address("run"))
     execute = ctypes.CFUNCTYPE(None, word, word)(library.address("execute"))
     _libraries.append(library)
     return Native(run, execute, library.address("execute"))
@@ -165,7 +175,8 @@ def _pack(
     slots = arguments + outputs + 1 + len(constants)
     widest = max((len(record.buffers) for record in records), default=0)
     head = [len(records), widest, threads.state_address()]
-    head += [arguments, outputs, len(constants), slots, base + 8 * behind, id(np.ndarray)]
+    head += [arguments, outputs, len(constants), slots, base + 8 * behind]
+    head.append(ctypes.addressof(interpreter.interface()))
     for record in records:
         references = place(word for reference in record.buffers for word in reference)
         head += [record.function, len(record.buffers), references, place(record.params)]
@@ -174,64 +185,17 @@ def _pack(
     return block
 
 
-# --- how objects lie in memory --------------------------------------------------------------
-
-
-class Layout(NamedTuple):
-    """Byte offsets in CPython's objects: where an object's own fields begin, and a tuple's items.
-
-    The type is the last field of the common head. An array's fields are the data's address, the
-    number of axes, four pointers, and the flags.
-    """
-
-    fields: int
-    items: int
-
-    @property
-    def flags(self) -> int:
-        return self.fields + 48
-
-
-@cache
-def _layout() -> Layout | None:
-    """The layout of this interpreter's objects, or None if it is another than the runner knows."""
-    layout = Layout(object.__basicsize__, tuple.__basicsize__)
-    array = np.zeros((4, 6))
-    samples = (array, array[:, ::2], array.T, array.view(np.uint8)[:, 1:9].view(np.float64)[:, :1])
-    return layout if all(map(layout_holds, [layout] * len(samples), samples)) else None
-
-
-def layout_holds(layout: Layout, array: np.ndarray) -> bool:
-    """Whether an array's fields are found where the layout says."""
-    pair = (None, array)
-
-    def word(address: int) -> int | None:
-        return ctypes.c_void_p.from_address(address).value
-
-    flags = ctypes.c_int32.from_address(id(array) + layout.flags).value
-    return (
-        word(id(pair) + layout.items + 8) == id(array)
-        and word(id(array) + layout.fields - 8) == id(np.ndarray)
-        and word(id(array) + layout.fields) == array.ctypes.data
-        and flags & _FLAGS
-        == _C_CONTIGUOUS * array.flags.c_contiguous + _ALIGNED * array.flags.aligned
-    )
-
-
-_C_CONTIGUOUS, _ALIGNED = 0x1, 0x100
-_FLAGS = _C_CONTIGUOUS | _ALIGNED
-
 # --- the native code ------------------------------------------------------------------------
 
 
 def source(layout: Layout) -> str:
     """LLVM IR of the runner, for objects of a layout."""
     return _SOURCE.substitute(
-        type=layout.fields - 8,
+        type=layout.type,
         data=layout.fields,
         flags=layout.flags,
         items=layout.items,
-        required=_FLAGS,
+        required=interpreter.FLAGS,
         header=_HEADER,
         record=_RECORD,
         placement=placement.CODE,
@@ -241,7 +205,48 @@ def source(layout: Layout) -> str:
 # In `execute`, a kernel is split among n threads only if each gets `grain` indices. Long parts are
 # rounded up to multiples of 64 indices, so that only the last one ends within a vector.
 _SOURCE = Template("""
-define i64 @run(ptr %steps, ptr %arguments, ptr %outputs, ptr %arena) nounwind {
+; The builtin function: its own object is the block of the table, the arguments are those of `run`.
+define ptr @call(ptr %block, ptr %args, i64 %count) nounwind {
+entry:
+  %steps.at = getelementptr i8, ptr %block, i64 $data
+  %steps = load ptr, ptr %steps.at
+  %interface.at = getelementptr i64, ptr %steps, i64 8
+  %interface = load ptr, ptr %interface.at
+  %array.at = getelementptr ptr, ptr %interface, i64 5
+  %array = load ptr, ptr %array.at
+  %arguments = load ptr, ptr %args
+  %outputs.at = getelementptr ptr, ptr %args, i64 1
+  %outputs = load ptr, ptr %outputs.at
+  %arena.at = getelementptr ptr, ptr %args, i64 2
+  %arena.object = load ptr, ptr %arena.at
+  %arena.type.at = getelementptr i8, ptr %arena.object, i64 $type
+  %arena.type = load ptr, ptr %arena.type.at
+  %has.arena = icmp eq ptr %arena.type, %array
+  br i1 %has.arena, label %take, label %go
+take:
+  %arena.data.at = getelementptr i8, ptr %arena.object, i64 $data
+  %arena.data = load ptr, ptr %arena.data.at
+  br label %go
+go:
+  %arena = phi ptr [null, %entry], [%arena.data, %take]
+  %release = load ptr, ptr %interface
+  %take.at = getelementptr ptr, ptr %interface, i64 1
+  %take.lock = load ptr, ptr %take.at
+  %refer.at = getelementptr ptr, ptr %interface, i64 2
+  %refer = load ptr, ptr %refer.at
+  %thread = call ptr %release()
+  %refused = call i64 @run(ptr %steps, ptr %arguments, ptr %outputs, ptr %arena, ptr %array)
+  call void %take.lock(ptr %thread)
+  %place = add i64 %refused, 3
+  %answer.at = getelementptr ptr, ptr %interface, i64 %place
+  %answer = load ptr, ptr %answer.at
+  call void %refer(ptr %answer)
+  ret ptr %answer
+}
+
+; Runs a table. Not 0 if an object is not as it was expected, and nothing ran.
+define internal i64 @run(ptr %steps, ptr %arguments, ptr %outputs, ptr %arena,
+                            ptr %type) nounwind {
 entry:
   %narguments.at = getelementptr i64, ptr %steps, i64 3
   %narguments = load i64, ptr %narguments.at
@@ -253,8 +258,6 @@ entry:
   %slots = load i64, ptr %slots.at
   %constants.at = getelementptr i64, ptr %steps, i64 7
   %constants = load ptr, ptr %constants.at
-  %type.at = getelementptr i64, ptr %steps, i64 8
-  %type = load ptr, ptr %type.at
   %table = alloca ptr, i64 %slots
   %refused = call i64 @prepare(ptr %arguments, i64 %narguments, ptr %type, ptr %table)
   %accepted = icmp eq i64 %refused, 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from funcflow.backends.numba import runner, threads
-from funcflow.backends.numba.runner import LIBRARY, WHOLE, Layout, Record, StepTable
+from funcflow.backends.numba.runner import LIBRARY, WHOLE, Record, StepTable
 from funcflow.backends.numba.runtime import compile_module, load_object
 
 # add: buffers 0 + 1 -> 2, float64. mark: out[i] = lo * 10^6 + hi, which shows the parts.
@@ -112,7 +112,7 @@ def test_slots_are_arguments_outputs_arena_constants(step):
             step("add", (0, 16), (2, 8), 3, extent=4),
         ],
     )
-    table.run((x, y), (z, w), arena.ctypes.data)
+    table.run((x, y), (z, w), arena)
     np.testing.assert_array_equal(arena, x + y)
     np.testing.assert_array_equal(z, x + y + 0.5)
     np.testing.assert_array_equal(w, x[2:] + z[1:5])
@@ -165,19 +165,10 @@ def test_other_interpreters_take_the_slow_way(step, monkeypatch):
     x, z = np.arange(5.0), np.zeros(5)
     constant, arena = np.full(5, 7.0), np.zeros(5)
     steps = [step("add", 0, 3, 2, extent=5), step("add", 2, 0, 1, extent=5)]
-    monkeypatch.setattr(runner, "_layout", lambda: None)
-    StepTable(1, 1, [constant], steps).run((x,), (z,), arena.ctypes.data)
+    native = runner.native()._replace(run=None)
+    monkeypatch.setattr(runner, "native", lambda: native)
+    StepTable(1, 1, [constant], steps).run((x,), (z,), arena)
     np.testing.assert_array_equal(z, x + 7 + x)
-
-
-def test_a_wrong_layout_is_noticed():
-    array = np.zeros((4, 6))
-    right = runner._layout()
-    assert right is not None  # or all calls would be slow
-    assert runner.layout_holds(right, array)
-    assert runner.layout_holds(right, array.T)
-    assert not runner.layout_holds(Layout(right.fields + 8, right.items), array)
-    assert not runner.layout_holds(Layout(right.fields, right.items + 8), array)
 
 
 def parts(values: np.ndarray) -> list[tuple[int, int]]:
@@ -225,7 +216,7 @@ def test_eight_threads_run_one_table(step):
         for step in range(30):
             y[:] = number + step
             z[:] = 0
-            table.run((x, y), (z,), arena.ctypes.data)
+            table.run((x, y), (z,), arena)
             if not (z == x + (number + step + 1)).all():
                 wrong.append((number, step))
 
