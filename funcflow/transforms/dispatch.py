@@ -6,7 +6,7 @@ together from what arrays say of themselves, which takes a microsecond or two.
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,23 +18,27 @@ from funcflow.core.pytree import PyTreeDef, tree_flatten
 from funcflow.core.trace import EVAL, current_trace
 from funcflow.transforms.donation import Donation
 
+# What runs for a signature: given the arguments' buffers, a list that is used up, and their leaves.
+KnownCall: TypeAlias = Callable[[list[Any], Sequence[Any]], Any]
 
-class KnownCall(NamedTuple):
-    """What runs for a signature: the executable, the captured arrays, and how results are made."""
 
-    executable: Executable
-    constants: tuple[Any, ...]
-    results: Callable[[Sequence[Any]], Any]
-    donation: Donation | None
+def known_call(
+    executable: Executable,
+    constants: tuple[Any, ...],
+    results: Callable[[Sequence[Any]], Any],
+    donation: Donation | None,
+) -> KnownCall:
+    """What runs an executable, with arrays that were captured, and makes its results."""
+    if donation is not None:
 
-    def run(self, buffers: list[Any], leaves: Sequence[Any]) -> Any:
-        """Call the executable on the arguments' buffers; the list is used up."""
-        if self.donation is None:
-            outs = self.executable(*self.constants, *buffers)
-        else:
-            buffers[:0] = self.constants  # no second list that refers to what is given away
-            outs = self.donation.run(self.executable, buffers, leaves)
-        return self.results(outs)
+        def donating(buffers: list[Any], leaves: Sequence[Any]) -> Any:
+            buffers[:0] = constants  # no second list that refers to what is given away
+            return results(donation.run(executable, buffers, leaves))
+
+        return donating
+    if constants:
+        return lambda buffers, leaves: results(executable(*constants, *buffers))
+    return lambda buffers, leaves: results(executable(*buffers))
 
 
 def results_maker(weak: Sequence[bool], tree: PyTreeDef) -> Callable[[Sequence[Any]], Any]:

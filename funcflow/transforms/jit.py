@@ -27,7 +27,7 @@ from funcflow.core.rules import CALLS, define
 from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
-from funcflow.transforms.dispatch import KnownCall, results_maker, signature
+from funcflow.transforms.dispatch import KnownCall, known_call, results_maker, signature
 from funcflow.transforms.donation import DonatedArguments, Donation
 from funcflow.transforms.executables import compiled, lowered
 from funcflow.transforms.signatures import MAX_ENTRIES, CacheInfo, Signature, Signatures
@@ -159,7 +159,7 @@ class JitFunction:
                 if call is not None:
                     self._signatures.hits += 1
                     del known  # so that only the list refers to what may be given away
-                    return call.run(buffers, leaves)
+                    return call(buffers, leaves)
                 del known, buffers, leaves
             if config.disable_jit:
                 return self._fun(*args, **kwargs)
@@ -222,8 +222,7 @@ class JitFunction:
         """Let calls of this signature take the short way."""
         constants = tuple(map(as_buffer, entry.consts))
         results = results_maker(entry.weak, entry.out_tree)
-        call = KnownCall(executable, constants, results, entry.donation)
-        self._known[key] = call
+        self._known[key] = known_call(executable, constants, results, entry.donation)
         if len(self._known) > MAX_ENTRIES:
             self._known.clear()
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from itertools import pairwise
+from operator import call
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -75,7 +76,7 @@ class Executable:
         return self._tables[0] if native else None
 
     def __call__(self, *buffers: Any) -> Sequence[Any]:
-        outputs = tuple([allocate() for allocate in self._outputs])
+        outputs = tuple(map(call, self._outputs))
         if self._simple is not None:
             self._simple.run(buffers, outputs)
         else:
