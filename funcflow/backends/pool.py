@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-SMALLEST = 32 * 2**10  # below it the C library's allocator is as fast, and maps nothing
+SMALLEST = 4 * 2**10  # below it, to take a block and to look after it takes longer than fresh pages
 ALIGNMENT = 64
 _PROBES = 8
 _BYTE = np.dtype(np.uint8)

@@ -16,7 +16,7 @@ from funcflow.backends.numba.kernels import store
 from funcflow.backends.numba.runner import LIBRARY, Record, StepTable
 from funcflow.backends.passes.donate import donate
 from funcflow.backends.passes.memory import Arena
-from funcflow.backends.pool import SMALLEST, Pool, default_limit
+from funcflow.backends.pool import Pool, default_limit
 from funcflow.backends.program import Buffer, HostCall, Program, Routine, Step, View
 from funcflow.core import rules
 from funcflow.core.backend import Donations, Memory
@@ -27,7 +27,13 @@ from funcflow.core.trace import EVAL, under
 # What runs some steps: the arguments, the outputs, and the arena.
 _Segment: TypeAlias = Callable[[tuple[Any, ...], tuple[Any, ...], Any], None]
 
+# So many idle arenas a program keeps for itself, if they have no more bytes than that.
 _IDLE_ARENAS = 8
+_OWN_ARENA = 32 * 2**10
+
+# Results of so many bytes in all come from the C library. It is faster than the pool; but what is
+# freed it gives back to the system, page by page to be mapped anew, once that is 128 KB (glibc).
+_FEW_BYTES = 64 * 2**10
 
 # `timings` makes so many runs, or as many as fit in so many seconds, but at least two.
 _RUNS = 12
@@ -58,7 +64,7 @@ class Executable:
         self.program = program
         self.arena = arena
         self._compile_body = compile_body
-        self._outputs = [_allocator(v) for v in program.outputs]
+        self._outputs = _allocators(program.outputs)
         self._arenas: deque[np.ndarray] = deque(maxlen=_IDLE_ARENAS)
         self._slots = self._numbered()
         self._constants = [value for _, value in program.constants]
@@ -98,7 +104,7 @@ class Executable:
         arena = self._take_arena()
         for run in self._segments:
             run(buffers, outputs, arena)
-        if arena is not None and self.arena.size < SMALLEST:
+        if arena is not None and self.arena.size < _OWN_ARENA:
             self._arenas.append(arena)
 
     def _take_arena(self) -> Any:
@@ -266,12 +272,11 @@ class Executable:
         )
 
 
-def _allocator(view: View) -> Callable[[], np.ndarray]:
-    """What makes an array for an output."""
-    shape, dtype = view.shape, view.dtype
-    if view.buffer.nbytes < SMALLEST:
-        return partial(np.empty, shape, dtype)
-    return partial(pool().take_array, shape, dtype)
+def _allocators(views: Sequence[View]) -> list[Callable[[], np.ndarray]]:
+    """What makes an array for each output."""
+    recycled = sum(v.buffer.nbytes for v in views) > _FEW_BYTES
+    make = pool().take_array if recycled else np.empty
+    return [partial(make, v.shape, v.dtype) for v in views]
 
 
 def _part(memory: np.ndarray, offset: int, view: View) -> np.ndarray:
