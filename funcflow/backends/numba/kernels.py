@@ -69,15 +69,20 @@ class KernelStore:
         for work in works:
             self.request(work)
         symbols = [symbol_of(work) for work in works]
-        with self._changed:
+        with self._lock:
             if self._wanted:  # after a fork there may be no thread
                 self._start_thread()
+            alone = not self._threads
+            self._threads += alone
+        if alone:
+            self._compile_wanted()
+        with self._changed:
             self._changed.wait_for(
                 lambda: all(s in self._addresses or s in self._failed for s in symbols)
             )
             for symbol in symbols:
-                if symbol in self._failed:
-                    raise self._failed.pop(symbol)
+                if symbol in self._failed:  # and stays there, for others who wait
+                    raise self._failed[symbol]
             return [self._addresses[symbol] for symbol in symbols]
 
     # --- disk -------------------------------------------------------------------------------------
@@ -110,22 +115,26 @@ class KernelStore:
         """One more thread, if there may be; it ends when nothing is wanted any more."""
         if self._threads < self._limit:
             self._threads += 1
-            threading.Thread(target=self._compile_wanted, name="funcflow-compiler").start()
+            try:
+                threading.Thread(target=self._compile_wanted, name="funcflow-compiler").start()
+            except RuntimeError:  # there are too many, or the interpreter ends
+                self._threads -= 1
 
     def _compile_wanted(self) -> None:
+        """What a thread does: one of its own, or the caller's if there is no other."""
         while batch := self._take_batch():
             try:
                 code = compile_module(batch_text(batch))
                 library = load_object(code)
+                with self._changed:
+                    self._keep(library, batch)
+                    self.compiled += len(batch)
+                    self._end(batch)
             except BaseException as error:  # raised again where the functions are needed
                 with self._changed:
                     self._failed |= dict.fromkeys(batch, error)
                     self._end(batch)
                 continue
-            with self._changed:
-                self._keep(library, batch)
-                self.compiled += len(batch)
-                self._end(batch)
             self._save(batch, code)
 
     def _take_batch(self) -> Mapping[str, Kernel | Routine]:

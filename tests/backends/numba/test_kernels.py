@@ -3,7 +3,7 @@
 import ctypes
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -66,6 +66,55 @@ def test_an_error_is_raised_where_the_function_is_needed_and_not_kept() -> None:
     for _ in range(2):
         with pytest.raises(CompileError, match="LLVM rejects the code"):
             known.addresses([broken])
+
+
+def test_all_who_wait_for_a_function_learn_that_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = store()
+    known._limit = 1
+    waiting = threading.Semaphore(0)
+    wait_for = known._changed.wait_for
+    raised: list[BaseException] = []
+
+    def fail(works: Mapping[str, Routine]) -> str:
+        for _ in range(2):
+            assert waiting.acquire(timeout=20)
+        raise ValueError("no text")
+
+    def noted(condition: Callable[[], bool]) -> bool:
+        waiting.release()  # the lock is held from here until the thread waits
+        return wait_for(condition)
+
+    def ask() -> None:
+        try:
+            known.addresses([constant(1)])
+        except ValueError as error:
+            raised.append(error)
+
+    monkeypatch.setattr(kernels, "batch_text", fail)
+    monkeypatch.setattr(known._changed, "wait_for", noted)
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(raised) == 2
+
+
+def test_a_batch_that_lacks_a_function_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "batch_text", lambda works: "")
+    with pytest.raises(CompileError, match="no function named"):
+        store().addresses([constant(2)])
+
+
+def test_the_caller_compiles_where_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    known = store()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for n in range(5):
+        assert called(known.addresses([constant(n)])[0]) == n
+    assert known.compiled == 5
 
 
 def test_threads_compile_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
