@@ -113,9 +113,14 @@ def _taken_apart(scan: Scan, term: Var) -> tuple[Var, list[JaxprEqn]]:
 
 
 def _rearranges(eqn: JaxprEqn) -> bool:
-    """Whether an equation does to a sum what it does to its terms, but for rounding."""
+    """Whether an equation does to a sum what it does to its terms, but for rounding.
+
+    Who adds in a wider dtype than that of the terms means the sum not to overflow in theirs.
+    """
     if eqn.primitive is convert_element_type_p:
-        return all(dtypes.is_float(v.aval.dtype) for v in (*eqn.invars, *eqn.outvars))
+        before, after = (v.aval.dtype for v in (*eqn.invars, *eqn.outvars))
+        are_floats = dtypes.is_float(before) and dtypes.is_float(after)
+        return are_floats and (before.itemsize > after.itemsize or before == after)
     return eqn.primitive in (transpose_p, reshape_p)
 
 

@@ -7,6 +7,7 @@ import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
 from funcflow.backends.passes.loop_sums import loop_sums
+from funcflow.core import dtypes
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.typecheck import check_jaxpr
@@ -131,6 +132,20 @@ def test_narrow_floats_are_converted_after_the_sum():
 
     left = moved(f, integers(N, N).astype("f2"), integers(T, B, N).astype("f2"))
     assert names(left) == ["dot_general", "convert_element_type", "add"]
+
+
+@pytest.mark.parametrize("narrow, wide", [("f2", "f4"), ("f4", "f8"), ("f2", dtypes.bfloat16)])
+def test_sums_in_a_wider_dtype_stay(narrow, wide):
+    def f(c, a):
+        def body(c, x):
+            return c + lax.convert_element_type(outer(x, x), c.dtype), None
+
+        return lax.scan(body, c, a)[0]
+
+    largest = np.finfo(narrow).max / 4  # products of three steps overflow
+    a = np.full((T, 2, N), np.sqrt(largest), narrow)
+    left = moved(f, np.zeros((N, N), wide), a)
+    assert carried(left) == 1
 
 
 def test_calls_are_seen_through():
