@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Builder, Kernel, Operand, Stride, Value
-from funcflow.backends.numba import blas
+from funcflow.backends.numba import blas, blas_library
+from funcflow.backends.numba.blas_code import LOOPS
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import Step, View
 from funcflow.backends.schedule import grain
@@ -144,7 +145,7 @@ def _host_reason(
     lhs: np.dtype[Any], rhs: np.dtype[Any], working: np.dtype[Any], sums: bool
 ) -> str | None:
     """Why neither BLAS nor a kernel takes it."""
-    if working.name in blas.LETTERS and blas.library() is None:
+    if working.name in blas_library.LETTERS and blas_library.library() is None:
         return "there is no BLAS to call"
     if dtypes.is_complex(working) and not (lhs == rhs == working and sums):
         return "kernels know no complex numbers, and BLAS multiplies those of one dtype only"
@@ -164,7 +165,7 @@ def _prefers_kernel(c: Contraction, working: np.dtype[Any]) -> bool:
     m, n, k = c.sizes
     if dtypes.is_complex(working):
         return False
-    if working.name not in blas.LETTERS or not c.sums:
+    if working.name not in blas_library.LETTERS or not c.sums:
         return True
     return min(m, n) == 1 or m * n * k <= _SMALL
 
@@ -208,7 +209,7 @@ def _as_gemm(c: Contraction, dtype: np.dtype[Any]) -> blas.Gemm | None:
     loops = (*c.batch, *c.rows[:-1], *c.columns[:-1])
     inside = row.extent * column.extent * depth.extent
     around = len(c.rows) > 1 or len(c.columns) > 1
-    if len(loops) > blas.LOOPS or (around and inside < _WORTH_A_CALL):
+    if len(loops) > LOOPS or (around and inside < _WORTH_A_CALL):
         return None
     a = _leading(row, depth, _LHS)
     b = _leading(depth, column, _RHS)

@@ -16,7 +16,7 @@ from math import prod
 
 import numpy as np
 
-from funcflow.backends.numba import blas
+from funcflow.backends.numba import blas, blas_library
 from funcflow.backends.numba.convolution_form import Form
 from funcflow.backends.planner import Planner
 from funcflow.backends.program import View
@@ -42,9 +42,9 @@ def lower(plan: Planner, f: Form, eqn: JaxprEqn) -> None:
 def _unsuitable(f: Form) -> str:
     """Why BLAS cannot do it, if it cannot."""
     dtype = f.out.dtype
-    if blas.library() is None:
+    if blas_library.library() is None:
         return "there is no BLAS to call"
-    if dtype.name not in blas.LETTERS or not f.x.dtype == f.w.dtype == dtype:
+    if dtype.name not in blas_library.LETTERS or not f.x.dtype == f.w.dtype == dtype:
         return f"BLAS has no products of {f.x.dtype.name} and {f.w.dtype.name} in {dtype.name}"
     groups = f.feature_groups * f.batch_groups
     return f"{groups} groups of features" if groups > _MOST_GROUPS else ""

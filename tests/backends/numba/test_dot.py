@@ -12,7 +12,7 @@ import funcflow as ff
 from funcflow.backends.copying import copy_step
 from funcflow.backends.loop_check import check_kernel
 from funcflow.backends.loop_ir import Kernel
-from funcflow.backends.numba import blas, kernels, runtime
+from funcflow.backends.numba import blas, blas_library, kernels, runtime
 from funcflow.backends.numba.dot import LOWERINGS
 from funcflow.backends.planner import Planner
 from funcflow.backends.program import Buffer, HostCall, Program, Routine, View
@@ -340,7 +340,7 @@ def test_complex_without_a_contraction_is_left_to_python() -> None:
 
 
 def test_without_a_blas_python_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blas, "library", lambda: None)
+    monkeypatch.setattr(blas_library, "library", lambda: None)
     x = np.ones((20, 20), "f")
     (step,) = planned(ff.lax.dot, x, x).steps
     assert isinstance(step.work, HostCall) and "no BLAS" in step.note

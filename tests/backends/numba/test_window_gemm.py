@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import funcflow as ff
-from funcflow.backends.numba import blas, onednn, window_gemm
+from funcflow.backends.numba import blas_library, onednn, window_gemm
 from funcflow.backends.numba.convolution import LOWERINGS
 from funcflow.backends.program import Program
 
@@ -101,6 +101,6 @@ def test_many_groups_are_left_to_python(lowering: Any) -> None:
 
 
 def test_no_blas(lowering: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blas, "library", lambda: None)
+    monkeypatch.setattr(blas_library, "library", lambda: None)
     program, _ = lowered(lowering, *operands(1, 4, 2))
     assert [s.note for s in program.steps] == ["there is no BLAS to call"]
