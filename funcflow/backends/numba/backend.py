@@ -1,6 +1,7 @@
 """The CPU backend: a jaxpr becomes a program, and a program one native call."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -80,7 +81,22 @@ def _program(jaxpr: ClosedJaxpr, begin: Callable[[Step], None] | None = None) ->
 
 
 def _compiled(jaxpr: ClosedJaxpr) -> Executable:
+    return _executable(_program(jaxpr, _begin))
+
+
+@lru_cache(maxsize=1024)
+def _compiled_body(jaxpr: ClosedJaxpr) -> Executable:
+    """The body of a loop or a branch, which may run again and again.
+
+    Threads wait actively for a while after their work, so in a loop they are awake: half as much
+    work as elsewhere is worth one.
+    """
     program = _program(jaxpr, _begin)
+    steps = [replace(step, grain=-(-step.grain // 2)) for step in program.steps]
+    return _executable(replace(program, steps=steps))
+
+
+def _executable(program: Program) -> Executable:
     arena = plan_memory(program)
     return Executable(without_idle_copies(program, arena), arena, _compiled_body)
 
@@ -90,9 +106,6 @@ def _begin(step: Step) -> None:
     if not isinstance(step.work, HostCall) and not is_copy(step):
         store().request(step.work)
 
-
-# The bodies of loops and branches, which Python calls again and again.
-_compiled_body = lru_cache(maxsize=1024)(_compiled)
 
 LOWERINGS: Mapping[Primitive, Lowering] = {
     **FAMILIES,

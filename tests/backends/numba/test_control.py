@@ -8,6 +8,7 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
+from funcflow.backends.numba.backend import CpuBackend
 from funcflow.transforms.executables import compiled
 
 RNG = np.random.default_rng(0)
@@ -142,3 +143,24 @@ def test_loops_that_sort_are_native():
     assert is_native(f, np.float32(0))
     for got, want in zip(ff.jit(f)(np.float32(0)), f(np.float32(0)), strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def program(f, *args):
+    """The compiled program of a function."""
+    return CpuBackend().compile(ff.make_jaxpr(f)(*args)).program
+
+
+def test_in_a_loop_half_the_work_is_worth_a_thread():
+    def body(x):
+        return fnp.floor(x * 0.5)
+
+    x = np.ones((300, 1000), "f4")
+    (alone,) = program(body, x).steps
+    (loop,) = [
+        step.resources[0]
+        for step in program(lambda x: lax.fori_loop(0, 3, lambda i, x: body(x), x), x).steps
+        if step.resources
+    ]
+    inside = [step for step in loop.program.steps if step.extent == alone.extent]
+    assert [step.grain for step in inside] == [(alone.grain + 1) // 2]
+    assert alone.extent >= 2 * alone.grain > 0
