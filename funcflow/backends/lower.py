@@ -11,6 +11,7 @@ import numpy as np
 from funcflow.backends.copying import copy_step, fill_step
 from funcflow.backends.emit import GroupWriter
 from funcflow.backends.passes.fuse import REDUCTIONS, Alias, Alone, Fusion, Group, Node
+from funcflow.backends.passes.order import in_order
 from funcflow.backends.passes.recompute import recompute
 from funcflow.backends.planner import Lowering, Part, Planner
 from funcflow.backends.program import Program, Step, View
@@ -62,7 +63,7 @@ def lower_program(
             begun = len(plan.steps)
     program = plan.finish()
     program.apart = fusion.apart
-    return program
+    return in_order(program)
 
 
 def _joined(fusion: Fusion, jaxpr: Jaxpr) -> dict[Var, Part]:
