@@ -20,12 +20,14 @@ from funcflow.lax.dimension_numbers import GatherDimensionNumbers
 from funcflow.lax.forms import FLOATS, check_dtype
 from funcflow.lax.indexing import gather
 from funcflow.lax.linear import canonical_axis
-from funcflow.lax.shape import expand_dims
+from funcflow.lax.shape import expand_dims, zeros
 from funcflow.lax.sorting_impl import places_of_greatest, stable_order
 
 
 def _take_along(x: Any, indices: Any, axis: int) -> Any:
     """`x` at the given places along `axis`; all other axes run along with those of `indices`."""
+    if not aval_of(x).size:  # windows of one element find no room
+        return zeros(aval_of(x).update(shape=shape_of(indices)))
     others = tuple(i for i in range(ndim_of(x)) if i != axis)
     return gather(
         x,

@@ -106,6 +106,13 @@ def test_laws_of_sort(dimension):
     )
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_laws_of_empty_arrays(axis):
+    x = np.zeros((0, 3))
+    check_laws(lambda x: lax.sort(x, axis), (x,))
+    check_laws(lambda x: lax.top_k(x, 2 * axis, axis=axis)[0], (x,))
+
+
 def test_laws_of_sort_by_integers_and_complex_numbers():
     keys = np.random.default_rng(0).integers(0, 3, (3, 5)).astype("int32")
     check_laws(lambda k, x: lax.sort_key_val(k, x, dimension=1), (keys, matrix(shape=(3, 5))))
