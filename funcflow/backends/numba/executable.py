@@ -2,9 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
-from operator import call
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -64,7 +63,9 @@ class Executable:
         self.program = program
         self.arena = arena
         self._compile_body = compile_body
-        self._outputs = _allocators(program.outputs)
+        self._allocate = _allocator(program.outputs)
+        self._shapes = [v.shape for v in program.outputs]
+        self._dtypes = [v.dtype for v in program.outputs]
         self._arenas: deque[np.ndarray] = deque(maxlen=_IDLE_ARENAS)
         self._slots = self._numbered()
         self._constants = [value for _, value in program.constants]
@@ -82,7 +83,7 @@ class Executable:
         return self._tables[0] if native else None
 
     def __call__(self, *buffers: Any) -> Sequence[Any]:
-        outputs = tuple(map(call, self._outputs))
+        outputs = tuple(map(self._allocate, self._shapes, self._dtypes))
         if self._simple is not None:
             self._simple.run(buffers, outputs)
         else:
@@ -93,8 +94,8 @@ class Executable:
         """A call in which results take the memory of arguments, as `donations` allows it."""
         outputs = tuple(
             [
-                buffers[taken[i]] if i in taken else allocate()
-                for i, allocate in enumerate(self._outputs)
+                buffers[taken[i]] if i in taken else self._allocate(v.shape, v.dtype)
+                for i, v in enumerate(self.program.outputs)
             ]
         )
         self._run(tuple(buffers), outputs)
@@ -158,7 +159,7 @@ class Executable:
         self, buffers: tuple[Any, ...], apart: Sequence[Sequence[_Segment]], whole: bool
     ) -> list[float]:
         """One run, step by step, less what an empty step takes; then one as users have it."""
-        outputs = tuple([allocate() for allocate in self._outputs])
+        outputs = tuple(map(self._allocate, self._shapes, self._dtypes))
         arena = self._take_arena()
         marks = [perf_counter()]
         for segments in apart:
@@ -272,11 +273,10 @@ class Executable:
         )
 
 
-def _allocators(views: Sequence[View]) -> list[Callable[[], np.ndarray]]:
-    """What makes an array for each output."""
+def _allocator(views: Sequence[View]) -> Callable[[tuple[int, ...], Any], np.ndarray]:
+    """What makes arrays, by shape and dtype, for these outputs."""
     recycled = sum(v.buffer.nbytes for v in views) > _FEW_BYTES
-    make = pool().take_array if recycled else np.empty
-    return [partial(make, v.shape, v.dtype) for v in views]
+    return pool().take_array if recycled else np.empty
 
 
 def _part(memory: np.ndarray, offset: int, view: View) -> np.ndarray:
