@@ -1,4 +1,4 @@
-"""The native runner: a program's steps in one foreign call.
+"""The native runner: a program's steps in one native call.
 
 A `StepTable` holds the records of all steps in one block of int64. A call hands over the tuples of
 argument and output arrays as they are; native code reads each array's address from the object
