@@ -192,18 +192,29 @@ def test_nothing_is_left_for_later():
     assert not violations, report(violations)
 
 
-def test_import_loads_nothing_slow():
-    program = "import sys, funcflow; print(*sys.modules)"
+def loaded_by(program: str) -> set[str]:
+    """The modules that are loaded when a program ends, in a process of its own."""
     result = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", f"{program}; import sys; print(*sys.modules)"],
         cwd=PACKAGE.parent,
         capture_output=True,
         text=True,
         check=True,
     )
-    loaded = {name.partition(".")[0] for name in result.stdout.split()}
+    return set(result.stdout.split())
+
+
+def test_import_loads_nothing_slow():
+    loaded = {name.partition(".")[0] for name in loaded_by("import funcflow")}
     slow = loaded & {"numba", "llvmlite", "cupy", "scipy", "jaxtyping"}
     assert not slow
+
+
+def test_a_program_runs_without_what_shows_it():
+    loaded = loaded_by("import funcflow as ff; ff.jit(lambda x: x + 1)(ff.numpy.ones(3))")
+    assert "funcflow.backends.numba.runner" in loaded
+    shows = {"funcflow.backends.explain", "funcflow.backends.numba.source", "numba", "email"}
+    assert not loaded & shows
 
 
 @pytest.mark.parametrize(

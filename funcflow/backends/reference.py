@@ -26,9 +26,6 @@ class ReferenceExecutable:
     def __call__(self, *buffers: Any) -> Sequence[Any]:
         return own(under(EVAL, eval_buffers, self.closed, buffers), buffers)
 
-    def as_text(self) -> str:
-        return str(self.closed)
-
     def memory(self) -> Memory:
         """Without temporaries: NumPy makes and frees them as it goes."""
 
@@ -59,6 +56,13 @@ class ReferenceBackend:
     def compile(self, jaxpr: ClosedJaxpr) -> ReferenceExecutable:
         return ReferenceExecutable(jaxpr)
 
+    def kernels_compiled(self) -> int:
+        return 0
+
+
+class ReferenceInspector:
+    """Shows that there is not much to see."""
+
     def texts(self, jaxpr: ClosedJaxpr) -> Mapping[str, Callable[[], str]]:
         return {}
 
@@ -85,8 +89,8 @@ class ReferenceBackend:
         given = donation_facts(executable.donations(list(donated)), donated)
         return explain(program, title, executable.memory(), None, given)
 
-    def kernels_compiled(self) -> int:
-        return 0
+    def text(self, executable: ReferenceExecutable) -> str:
+        return str(executable.closed)
 
 
 _REASON = "the reference backend runs NumPy"

@@ -7,7 +7,7 @@ libraries are imported at its first use.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -86,14 +86,12 @@ class Explanation(Protocol):
 
 
 class Executable(Protocol):
-    """A compiled program: buffers in, buffers out. `as_text` shows it.
+    """A compiled program: buffers in, buffers out.
 
     The results share no memory with the arguments, which their owners may change later.
     """
 
     def __call__(self, *buffers: Any) -> Sequence[Any]: ...
-
-    def as_text(self) -> str: ...
 
     def memory(self) -> Memory:
         """What a call needs, donations aside."""
@@ -127,6 +125,14 @@ class Backend(Protocol):
 
     def compile(self, jaxpr: "ClosedJaxpr") -> Executable: ...
 
+    def kernels_compiled(self) -> int:
+        """How many native functions this process has compiled, rather than loaded or known."""
+        ...
+
+
+class Inspector(Protocol):
+    """Shows people what a backend does."""
+
     def texts(self, jaxpr: "ClosedJaxpr") -> "Mapping[str, Callable[[], str]]":
         """What shows each stage of compiling, in order, by the stage's name."""
         ...
@@ -144,29 +150,45 @@ class Backend(Protocol):
         """
         ...
 
-    def kernels_compiled(self) -> int:
-        """How many native functions this process has compiled, rather than loaded or known."""
+    def text(self, executable: Any) -> str:
+        """What a compiled program does, step by step."""
         ...
 
 
-_loaders: dict[str, Callable[[], Backend]] = {}
-_loaded: dict[str, Backend] = {}
+_Loaders: TypeAlias = tuple[Callable[[], Backend], Callable[[], Inspector]]
+
+_loaders: dict[str, _Loaders] = {}
+_backends: dict[str, Backend] = {}
+_inspectors: dict[str, Inspector] = {}
 
 
-def register_backend(name: str, loader: Callable[[], Backend]) -> None:
-    """Offer a backend; `loader` runs at its first use."""
-    _loaders[name] = loader
+def register_backend(
+    name: str, loader: Callable[[], Backend], inspector: Callable[[], Inspector]
+) -> None:
+    """Offer a backend, and what shows it; each loader runs at the first use."""
+    _loaders[name] = loader, inspector
 
 
 def get_backend(name: str = "cpu") -> Backend:
     """The backend of that name, loaded if need be."""
-    if name not in _loaded:
-        if name not in _loaders:
-            raise ArgumentError(
-                f"jit: no backend named {name!r}", mend=f"use one of {', '.join(sorted(_loaders))}"
-            )
-        _loaded[name] = _loaders[name]()
-    return _loaded[name]
+    if name not in _backends:
+        _backends[name] = _registered(name)[0]()
+    return _backends[name]
+
+
+def get_inspector(name: str = "cpu") -> Inspector:
+    """What shows the backend of that name, loaded if need be."""
+    if name not in _inspectors:
+        _inspectors[name] = _registered(name)[1]()
+    return _inspectors[name]
+
+
+def _registered(name: str) -> _Loaders:
+    if name not in _loaders:
+        raise ArgumentError(
+            f"jit: no backend named {name!r}", mend=f"use one of {', '.join(sorted(_loaders))}"
+        )
+    return _loaders[name]
 
 
 def array_namespace(buffers: Sequence[Any]) -> Any:

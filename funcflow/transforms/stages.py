@@ -6,7 +6,7 @@ from typing import Any
 
 from funcflow.core.array import as_buffer, aval_of, is_array_like, wrap
 from funcflow.core.aval import ShapeDtypeStruct
-from funcflow.core.backend import Executable, Explanation, Memory, get_backend
+from funcflow.core.backend import Executable, Explanation, Memory, get_inspector
 from funcflow.core.config import config
 from funcflow.core.errors import ArgumentError
 from funcflow.core.flatten import argument_names, flatten_arguments
@@ -71,7 +71,7 @@ class Lowered:
             return str(self.jaxpr)
         if stage in self.stages:
             return str(self.stages[stage])
-        texts = get_backend(config.backend).texts(self._closed)
+        texts = get_inspector(config.backend).texts(self._closed)
         if stage not in texts:
             known = ", ".join([*self.stages, *texts])
             raise ArgumentError(f"as_text: there is no stage {stage!r}", mend=f"use one of {known}")
@@ -113,7 +113,7 @@ class Lowered:
         names, captured = argument_names(self.in_tree), len(self.jaxpr.consts)
         donated = {captured + i: names[i] for i in self.traced.donated}
         title = f"jit of {self.traced.name}"
-        return get_backend(config.backend).explain(self._closed, title, buffers, donated)
+        return get_inspector(config.backend).explain(self._closed, title, buffers, donated)
 
 
 class Compiled:
@@ -152,4 +152,4 @@ class Compiled:
 
     def as_text(self) -> str:
         """The compiled program as the backend shows it."""
-        return self.executable.as_text()
+        return get_inspector(config.backend).text(self.executable)

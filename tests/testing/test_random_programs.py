@@ -127,7 +127,7 @@ def check(monkeypatch):
     """`check(function, *args, spoil=...)` checks the spoiled reference on a function."""
 
     def run(function, *args, spoil):
-        monkeypatch.setitem(backends._loaded, "spoiled", Spoiled(spoil))
+        monkeypatch.setitem(backends._backends, "spoiled", Spoiled(spoil))
         jaxpr = stage_out(
             lambda *xs: [function(*xs)], [ShapedArray(x.shape, x.dtype) for x in args]
         )

@@ -1,20 +1,16 @@
 """The CPU backend: a jaxpr becomes a program, and a program one native call."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
-from typing import Any
+from functools import lru_cache
 
-from funcflow.backends.explain import Explanation, donation_facts, explain, program_text
 from funcflow.backends.families import LOWERINGS as FAMILIES
 from funcflow.backends.lower import lower_program
-from funcflow.backends.numba import control, convolution, dot, pooling, threads, user_kernels
+from funcflow.backends.numba import control, convolution, dot, pooling, user_kernels
 from funcflow.backends.numba.executable import Executable
 from funcflow.backends.numba.kernels import store
-from funcflow.backends.numba.listing import kernels_text, llvm_text, source_text
-from funcflow.backends.passes.fuse import Fusion
 from funcflow.backends.passes.memory import is_copy, plan_memory, without_idle_copies
-from funcflow.backends.pipeline import PASSES, lower, prepare
+from funcflow.backends.pipeline import lower, prepare
 from funcflow.backends.planner import Lowering
 from funcflow.backends.program import HostCall, Program, Step
 from funcflow.core.jaxpr import ClosedJaxpr
@@ -30,58 +26,21 @@ class CpuBackend:
         return lower(jaxpr)
 
     def compile(self, jaxpr: ClosedJaxpr) -> Executable:
-        return _compiled(jaxpr)
-
-    def texts(self, jaxpr: ClosedJaxpr) -> Mapping[str, Callable[[], str]]:
-        stages = prepare(jaxpr)
-        *_, prepared = stages.values()
-
-        def show(text: Callable[[Program], str]) -> Callable[[], str]:
-            return lambda: text(_program(jaxpr))
-
-        # the passes that have run before run again, on calls that are inlined now
-        passes = {f"{n} again" if n in PASSES else n: partial(str, j) for n, j in stages.items()}
-        return {
-            **passes,
-            "fusion": lambda: str(Fusion(prepared.jaxpr)),
-            "program": show(program_text),
-            "kernels": show(kernels_text),
-            "llvm": show(llvm_text),
-            "source": show(source_text),
-        }
-
-    def explain(
-        self,
-        jaxpr: ClosedJaxpr,
-        title: str,
-        buffers: Sequence[Any] | None,
-        donated: Mapping[int, str],
-    ) -> Explanation:
-        # compiled anew, since a program in the cache may have come from equal lines elsewhere
-        compiled, loaded = store().compiled, store().loaded
-        executable = _compiled(jaxpr)
-        compiled, loaded = store().compiled - compiled, store().loaded - loaded
-        facts = [
-            ("threads", threads.serial_reason() or str(threads.thread_count())),
-            ("native code", f"{compiled} compiled and {loaded} loaded now; the rest was known"),
-            ("disk cache", store().disk.status.removeprefix("disk cache ")),
-        ]
-        given = donation_facts(executable.donations(list(donated)), donated)
-        timings = executable.timings(buffers) if buffers is not None else None
-        memory = executable.memory()
-        return explain(executable.program, title, memory, timings, [*given, *facts])
+        return compiled(jaxpr)
 
     def kernels_compiled(self) -> int:
         return store().compiled
 
 
-def _program(jaxpr: ClosedJaxpr, begin: Callable[[Step], None] | None = None) -> Program:
+def program_of(jaxpr: ClosedJaxpr, begin: Callable[[Step], None] | None = None) -> Program:
+    """The steps of a jaxpr; `begin` is called with each as soon as it is known."""
     *_, prepared = prepare(jaxpr).values()
     return lower_program(prepared, LOWERINGS, begin)
 
 
-def _compiled(jaxpr: ClosedJaxpr) -> Executable:
-    return _executable(_program(jaxpr, _begin))
+def compiled(jaxpr: ClosedJaxpr) -> Executable:
+    """The executable of a jaxpr."""
+    return _executable(program_of(jaxpr, _begin))
 
 
 @lru_cache(maxsize=1024)
@@ -91,7 +50,7 @@ def _compiled_body(jaxpr: ClosedJaxpr) -> Executable:
     Threads wait actively for a while after their work, so in a loop they are awake: half as much
     work as elsewhere is worth one.
     """
-    program = _program(jaxpr, _begin)
+    program = program_of(jaxpr, _begin)
     steps = [replace(step, grain=-(-step.grain // 2)) for step in program.steps]
     return _executable(replace(program, steps=steps))
 

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from funcflow.backends.explain import program_text
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.numba.kernels import store
 from funcflow.backends.numba.runner import LIBRARY, Record, StepTable
@@ -116,10 +115,6 @@ class Executable:
             return self._arenas.pop()
         except IndexError:
             return pool().take(self.arena.size)
-
-    def as_text(self) -> str:
-        """The steps, in words."""
-        return program_text(self.program)
 
     def memory(self) -> Memory:
         """What a call needs, donations aside; Python's steps may need more while they run."""
