@@ -12,11 +12,12 @@ infinite element of a kernel gives NaN only where it meets a zero of the image i
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
-from funcflow.backends.numba import onednn, window_gemm
+from funcflow.backends.numba import kernel_cotangents, onednn, window_gemm
 from funcflow.backends.numba.convolution_form import Form, Phrase, cropped, form, phrase
-from funcflow.backends.numba.onednn import DST, SRC, Layout, UnsupportedError
+from funcflow.backends.numba.onednn import DIFF_WEIGHTS, DST, SRC, Layout, UnsupportedError
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import View, dense_strides
 from funcflow.core.jaxpr import JaxprEqn
@@ -44,11 +45,34 @@ def _by_onednn(plan: Planner, f: Form, eqn: JaxprEqn) -> bool:
     """Write the steps, or return False if oneDNN is absent or has no fast code."""
     known = all(onednn.supports_dtype(view.dtype) for view in (f.x, f.w, f.out))
     words = phrase(f) if known and onednn.library() is not None else None
-    primitive = _fastest(words) if words is not None else None
-    if words is None or primitive is None:
+    if words is None:
         return False
-    _write_steps(plan, words, primitive, eqn)
-    return True
+    parts = _primitives(kernel_cotangents.cut(words)) or _primitives([words])
+    if parts:
+        _write_steps(plan, parts, eqn)
+    return bool(parts)
+
+
+# A convolution or a part of one, and what computes it.
+_Part: TypeAlias = tuple[Phrase, onednn.Primitive]
+
+
+def _primitives(phrases: Sequence[Phrase]) -> Sequence[_Part]:
+    """The primitives of all parts of a convolution, or nothing.
+
+    Several have to write kernels in one layout, and not to need more memory than the operands do.
+    """
+    found = [(words, _fastest(words)) for words in phrases]
+    parts = [(words, primitive) for words, primitive in found if primitive is not None]
+    if len(parts) < len(phrases):
+        return []
+    if len(parts) > 1:
+        first, *others = (p.descriptors[DIFF_WEIGHTS] for _, p in parts)
+        room = sum(primitive.scratchpad for _, primitive in parts)
+        operands = sum(v.size * v.dtype.itemsize for words in phrases for v in words.views)
+        if room > operands or not all(onednn.equal(first, other) for other in others):
+            return []
+    return parts
 
 
 def _fastest(words: Phrase) -> onednn.Primitive | None:
@@ -68,12 +92,16 @@ def _fastest(words: Phrase) -> onednn.Primitive | None:
 
 def _candidates(words: Phrase) -> Sequence[Sequence[Layout]]:
     """Layouts to try, the most promising first."""
-    own = [_layout(view) for view in words.views]
-    src, weights, dst = own
+    src, weights, dst = own = [_layout(view) for view in words.views]
+    if words.direction == "backward_weights":  # sums, which are rounded when they are complete
+        weights = replace(weights, dtype="float32")
     kept = [src, weights.free, dst]
-    free = [x.free for x in own]
+    free = [src.free, weights.free, dst.free]
     features_last = all(x.strides is not None and x.strides[1] == 1 for x in (src, dst))
     candidates = [kept, free] if features_last or words.pointwise else [free, kept]
+    if features_last:  # parts of arrays are copied, to lie as whole ones do
+        src, dst = (_dense_layout(view, _features_last(view)) for view in words.views[::2])
+        candidates.insert(1, [src, weights.free, dst])
     if any(x.dtype != "float32" for x in own):  # half floats, on processors without them
         candidates.append([Layout(x.shape, "float32", None) for x in own])
     return candidates
@@ -111,19 +139,39 @@ def _positive(view: View) -> bool:
 # --- steps ------------------------------------------------------------------------------------
 
 
-def _write_steps(plan: Planner, words: Phrase, primitive: onednn.Primitive, eqn: JaxprEqn) -> None:
-    """Reorder what is read, execute, reorder what was written."""
-    views = dict(zip(primitive.arguments, words.views, strict=True))
-    target = primitive.arguments[onednn.WRITTEN[words.direction]]
-    result = views.pop(target)
-    reads = {a: _brought(plan, view, primitive.descriptors[a], eqn) for a, view in views.items()}
-    wanted, given = primitive.descriptors[target], onednn.memory_descriptor(_layout(result))
-    direct = onednn.equal(wanted, given)
-    written = result if direct else _room(plan, wanted)
-    note = f"oneDNN {words.direction}, {primitive.implementation}"
-    onednn.execute(plan, primitive, reads, {target: written}, eqn, note)
-    if not direct:
-        _reorder(plan, (written, wanted), (result, given), eqn)
+def _write_steps(plan: Planner, parts: Sequence[_Part], eqn: JaxprEqn) -> None:
+    """Reorder what is read, execute, add what belongs together, reorder what was written."""
+    words, first = parts[0]
+    target = first.arguments[onednn.WRITTEN[words.direction]]
+    wanted = first.descriptors[target]
+    brought: dict[tuple[View, onednn.Primitive, int], View] = {}
+    written: dict[View, list[View]] = {}
+    calls = []
+    for part, primitive in parts:
+        views = dict(zip(primitive.arguments, part.views, strict=True))
+        result = views.pop(target)
+        for argument, view in views.items():
+            key = (view, primitive, argument)
+            if key not in brought:
+                brought[key] = _brought(plan, view, primitive.descriptors[argument], eqn)
+        reads = {a: brought[view, primitive, a] for a, view in views.items()}
+        direct = len(parts) == 1 and onednn.equal(wanted, _given(result))
+        room = result if direct else _room(plan, wanted)
+        written.setdefault(result, []).append(room)
+        calls.append(onednn.Call(primitive, reads, {target: room}))
+    note = f"oneDNN {words.direction}, {first.implementation}"
+    if len(calls) > 1:
+        note += f", in {len(calls)} parts"
+    onednn.execute(plan, calls, eqn, note)
+    for result, partial in written.items():
+        total = kernel_cotangents.added(plan, partial, eqn)
+        if total is not result:
+            _reorder(plan, (total, wanted), (result, _given(result)), eqn)
+
+
+def _given(view: View) -> Any:
+    """The memory descriptor of a view."""
+    return onednn.memory_descriptor(_layout(view))
 
 
 def _brought(plan: Planner, view: View, wanted: Any, eqn: JaxprEqn) -> View:
@@ -131,7 +179,7 @@ def _brought(plan: Planner, view: View, wanted: Any, eqn: JaxprEqn) -> View:
     if not _positive(view):
         order = _features_last(view)
         view = plan.dense(view.transpose(order)).transpose(_inverse(order))
-    given = onednn.memory_descriptor(_layout(view))
+    given = _given(view)
     if onednn.equal(wanted, given):
         return view
     room = _room(plan, wanted)
@@ -148,4 +196,5 @@ def _reorder(
     plan: Planner, source: tuple[View, Any], target: tuple[View, Any], eqn: JaxprEqn
 ) -> None:
     primitive = onednn.reorder(source[1], target[1])
-    onednn.execute(plan, primitive, {SRC: source[0]}, {DST: target[0]}, eqn, "oneDNN reorder")
+    call = onednn.Call(primitive, {SRC: source[0]}, {DST: target[0]})
+    onednn.execute(plan, [call], eqn, "oneDNN reorder")

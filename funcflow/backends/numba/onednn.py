@@ -13,16 +13,16 @@ An execution that fails, for want of memory, notes its status, and a check of th
 when the native call is over.
 
 A primitive divides its work among as many threads as there were when it was made. Cotangents of
-kernels are summed thread by thread, so their last bits depend on that number. Results and
-cotangents of images were found not to.
+kernels it sums thread by thread, so that their last bits would depend on that number. These are
+made for one thread, and `kernel_cotangents` cuts them into calls that the runner's threads share.
 """
 
 import ctypes
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ import numpy as np
 
 from funcflow.backends.numba import threads
 from funcflow.backends.planner import Planner
-from funcflow.backends.program import Routine, View
+from funcflow.backends.program import Routine, Step, View
 from funcflow.core.errors import CompileError, OutOfMemoryError
 from funcflow.core.jaxpr import JaxprEqn
 
@@ -277,10 +277,14 @@ WRITTEN = {"forward": 2, "backward_data": 0, "backward_weights": 1}
 
 
 class Primitive:
-    """A primitive that is ready to run, and the memory descriptors of its arguments."""
+    """A primitive that is ready to run, and the memory descriptors of its arguments.
 
-    def __init__(self, description: Handle, arguments: Sequence[int]) -> None:
+    With `alone` it is made for the calling thread and no other.
+    """
+
+    def __init__(self, description: Handle, arguments: Sequence[int], alone: bool = False) -> None:
         lib = _loaded()
+        self.alone = alone
         self.implementation = lib.implementation(description)
         self.description = description
         self.handle = lib.make("primitive", description)
@@ -318,8 +322,13 @@ class Convolution:
 
 
 def convolution(described: Convolution) -> Primitive:
-    """The primitive of a convolution. Raises `UnsupportedError` if there is no fast one."""
-    return _convolution(described, threads.thread_count())
+    """The primitive of a convolution; the cotangent of kernels is for one thread.
+
+    Raises:
+        UnsupportedError: there is no fast one.
+    """
+    alone = described.direction == "backward_weights"
+    return _convolution(described, 1 if alone else threads.thread_count())
 
 
 @lru_cache(512)
@@ -357,7 +366,8 @@ def _made(described: Convolution) -> Primitive:
         )
     if lib.implementation(description).startswith("ref"):
         raise UnsupportedError("convolution")
-    return Primitive(description, _ARGUMENTS[described.direction])
+    alone = described.direction == "backward_weights"
+    return Primitive(description, _ARGUMENTS[described.direction], alone)
 
 
 def reorder(source: Any, target: Any) -> Primitive:
@@ -372,32 +382,54 @@ def reorder(source: Any, target: Any) -> Primitive:
 # --- steps -----------------------------------------------------------------------------------
 
 
-def execute(
-    plan: Planner,
-    primitive: Primitive,
-    reads: dict[int, View],
-    writes: dict[int, View],
-    eqn: JaxprEqn,
-    note: str = "",
-) -> None:
-    """A step that runs a primitive; views are given by argument, scratchpad excepted."""
+@dataclass(frozen=True)
+class Call:
+    """An execution of a primitive; views are given by argument, scratchpad excepted."""
+
+    primitive: Primitive
+    reads: Mapping[int, View]
+    writes: Mapping[int, View]
+
+
+def execute(plan: Planner, calls: Sequence[Call], eqn: JaxprEqn, note: str = "") -> None:
+    """A step that runs primitives of one kind.
+
+    Several are for one thread each, and may run at the same time.
+    """
     lib = _loaded()
-    if primitive.scratchpad:
-        writes = {**writes, SCRATCHPAD: plan.temporary((primitive.scratchpad,), np.uint8)}
-    params = [failure_address()]
-    params += [_pointer(handle) for handle in (lib.engine, lib.stream, primitive.handle)]
-    for argument in (*reads, *writes):
-        params += [argument, _pointer(primitive.descriptors[argument])]
-    plan.call(
-        _routine(len(reads) + len(writes)),
-        tuple(reads.values()),
-        tuple(writes.values()),
-        params,
-        eqn,
-        note,
-        resources=(primitive,),
+    calls = [_with_scratchpad(plan, call) for call in calls]
+    reads = [view for call in calls for view in call.reads.values()]
+    writes = [view for call in calls for view in call.writes.values()]
+    places = range(len(reads) + len(writes))
+    read_places, written_places = iter(places[: len(reads)]), iter(places[len(reads) :])
+    params = [failure_address(), _pointer(lib.engine), _pointer(lib.stream)]
+    for call in calls:
+        params.append(_pointer(call.primitive.handle))
+        for arguments, taken in ((call.reads, read_places), (call.writes, written_places)):
+            for argument in arguments:
+                params += [next(taken), argument, _pointer(call.primitive.descriptors[argument])]
+    first = calls[0]
+    routine = _routine(len(first.reads) + len(first.writes), first.primitive.alone)
+    step = Step(
+        routine,
+        tuple(reads),
+        tuple(writes),
+        (*routine.addresses, *params),
+        extent=len(calls),
+        grain=1 if first.primitive.alone else 0,
+        eqns=(eqn,),
+        note=note,
+        resources=tuple(dict.fromkeys(call.primitive for call in calls)),
         checks=(check,),
     )
+    plan.steps.append(step)
+
+
+def _with_scratchpad(plan: Planner, call: Call) -> Call:
+    size = call.primitive.scratchpad
+    if not size:
+        return call
+    return replace(call, writes={**call.writes, SCRATCHPAD: plan.temporary((size,), np.uint8)})
 
 
 def _pointer(handle: Any) -> int:
@@ -406,28 +438,49 @@ def _pointer(handle: Any) -> int:
 
 
 @cache
-def _routine(count: int) -> Routine:
-    """The routine that runs any primitive of so many arguments.
+def _routine(count: int, alone: bool) -> Routine:
+    """The routine that runs primitives of so many arguments, perhaps each in the calling thread.
 
-    Parameters after the addresses: where failures go, engine, stream, primitive, and for each
-    buffer its argument and memory descriptor. Without one of the memory objects nothing runs.
+    Parameters after the addresses: where failures go, engine, stream; then for each call its
+    primitive, and for each argument the place of its buffer, its name and its memory descriptor.
+    Without one of the memory objects nothing runs.
     """
     lib = _loaded()
-    functions = ("memory_create", "primitive_execute", "memory_destroy")
-    name = f"onednn_execute_{count}"
+    functions = ["dnnl_memory_create", "dnnl_primitive_execute", "dnnl_memory_destroy"]
+    words = ["create", "execute", "destroy"]
+    enter, leave = [], []
+    if alone:  # the number of threads belongs to the calling thread
+        functions += ["omp_get_max_threads", "omp_set_num_threads"]
+        words += ["get", "set"]
+        enter = ["  %threads = call i32 %get()", "  call void %set(i32 1)"]
+        leave = ["  call void %set(i32 %threads)"]
+    words += ["failure", "engine", "stream"]
+    name = f"onednn_execute_{count}" + ("_alone" if alone else "")
     lines = [
-        f"define void @{name}(ptr %buffers, ptr %params) {{",
+        f"define void @{name}(ptr %buffers, ptr %params, i64 %lo, i64 %hi) {{",
         "entry:",
         f"  %arguments = alloca [{count} x {{ i32, ptr }}]",
         "  %memory = alloca ptr",
     ]
-    places = ("create", "execute", "destroy", "failure", "engine", "stream", "primitive")
-    for place, word in enumerate(places):
+    for place, word in enumerate(words):
         lines += _loaded_word(word, "params", place, "i64" if word == "failure" else "ptr")
+    lines += [
+        f"  %calls = getelementptr i64, ptr %params, i64 {len(words)}",
+        *enter,
+        "  br label %next",
+        "next:",
+        "  %number = phi i64 [ %lo, %entry ], [ %number.next, %over ]",
+        "  %more = icmp slt i64 %number, %hi",
+        "  br i1 %more, label %call, label %done",
+        "call:",
+        f"  %own = getelementptr [{1 + 3 * count} x i64], ptr %calls, i64 %number",
+        *_loaded_word("primitive", "own", 0),
+    ]
     for i in range(count):
-        lines += _loaded_word(f"argument{i}", "params", len(places) + 2 * i, "i32")
-        lines += _loaded_word(f"descriptor{i}", "params", len(places) + 2 * i + 1)
-        lines += _loaded_word(f"buffer{i}", "buffers", i)
+        lines += _loaded_word(f"place{i}", "own", 1 + 3 * i, "i64")
+        lines += _loaded_word(f"argument{i}", "own", 2 + 3 * i, "i32")
+        lines += _loaded_word(f"descriptor{i}", "own", 3 + 3 * i)
+        lines += _loaded_word(f"buffer{i}", "buffers", f"%place{i}")
         lines += [
             "  store ptr null, ptr %memory",
             f"  %status{i} = call i32 %create(ptr %memory, ptr %descriptor{i}, ptr %engine, "
@@ -449,16 +502,22 @@ def _routine(count: int) -> Routine:
         f"  %ran = call i32 %execute(ptr %primitive, ptr %stream, i32 {count}, ptr %arguments)",
         "  br label %over",
         "over:",
-        f"  %status = phi i32 [ {made}, %entry ], [ %ran, %run ]",
+        f"  %status = phi i32 [ {made}, %call ], [ %ran, %run ]",
         f"  call void @{name}_note(i32 %status, i64 %failure)",
+        *(f"  call i32 %destroy(ptr %memory{i})" for i in range(count)),
+        "  %number.next = add i64 %number, 1",
+        "  br label %next",
+        "done:",
+        *leave,
+        "  ret void",
+        "}",
+        note_text(name),
     ]
-    lines += [f"  call i32 %destroy(ptr %memory{i})" for i in range(count)]
-    lines += ["  ret void", "}", note_text(name)]
-    return Routine(name, "\n".join(lines), tuple(lib.address(f"dnnl_{f}") for f in functions))
+    return Routine(name, "\n".join(lines), tuple(map(lib.address, functions)), split=True)
 
 
-def _loaded_word(name: str, base: str, place: int, kind: str = "ptr") -> list[str]:
-    """Lines that load word number `place` behind a pointer."""
+def _loaded_word(name: str, base: str, place: int | str, kind: str = "ptr") -> list[str]:
+    """Lines that load word number `place`, which may be a value's name, behind a pointer."""
     return [
         f"  %{name}.place = getelementptr i64, ptr %{base}, i64 {place}",
         f"  %{name} = load {kind}, ptr %{name}.place",
