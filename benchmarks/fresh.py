@@ -82,7 +82,7 @@ def new_shapes(library: str, name: str, count: int) -> float:
 
 
 def kernels_compiled(library: str) -> int:
-    """How many kernels funcflow has compiled.; JAX compiles whole programs"""
+    """How many kernels funcflow has compiled; JAX compiles whole programs."""
     if library != "funcflow":
         return 0
     return importlib.import_module("funcflow.core.backend").get_backend().kernels_compiled()
