@@ -153,12 +153,12 @@ def _write(path: Path, entry: bytes) -> None:
         with open(temporary, "xb", opener=_for_us_alone) as file:
             file.write(entry)
         os.replace(temporary, path)
+    except FileNotFoundError:
+        pass  # evicted before it had its name: it will be written again
     except OSError:
         with suppress(OSError):
             os.unlink(temporary)
-        # Gone: evicted meanwhile. Windows: does not replace a file that is being read. Either way
-        # the entry is there or will be written again.
-        if not path.exists():
+        if not path.exists():  # Windows does not replace a file that is being read
             raise
 
 

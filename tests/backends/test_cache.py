@@ -158,6 +158,22 @@ print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 """
 
 
+def test_an_entry_that_is_evicted_while_it_is_written_is_no_problem(folder, monkeypatch):
+    cache = KernelCache(folder, LIMIT, "1")
+    replace = os.replace
+
+    def evicted_first(source, target):
+        os.unlink(source)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", evicted_first)
+        cache.put("a", CODE)
+    assert cache.get("a") is None and "not in use" not in cache.status
+    cache.put("a", CODE)
+    assert cache.get("a") == CODE
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="starts processes by forking")
 def test_eight_processes_write_at_once(tmp_path):
     run = [sys.executable, "-c", WRITERS, str(tmp_path)]
