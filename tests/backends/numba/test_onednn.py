@@ -86,8 +86,11 @@ def test_a_failed_execution_is_raised_after_the_call(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(onednn.Library, "address", address)
     monkeypatch.setattr(onednn, "_routine", onednn._routine.__wrapped__)
-    with pytest.raises(CompileError, match="oneDNN: an execution failed with status 3"):
-        ff.jit(conv)(x, w)
+    try:
+        with pytest.raises(CompileError, match="oneDNN: an execution failed with status 3"):
+            ff.jit(conv)(x, w)
+    finally:
+        ff.clear_caches()  # which have a program that fails
 
 
 @needs_onednn
@@ -101,6 +104,15 @@ def test_primitives_are_made_for_a_number_of_threads() -> None:
     with threads.limit(threads.thread_count() + 1):
         assert onednn.convolution(described()) is not many
     assert onednn.convolution(described()) is many
+
+
+@needs_onednn
+def test_cotangents_of_kernels_are_for_one_thread() -> None:
+    cotangent = onednn.convolution(described(direction="backward_weights"))
+    with threads.limit(threads.thread_count() + 1):
+        assert onednn.convolution(described(direction="backward_weights")) is cotangent
+    assert cotangent.alone
+    assert not onednn.convolution(described()).alone
 
 
 @needs_onednn
