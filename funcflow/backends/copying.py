@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from funcflow.backends.emit import GroupWriter
-from funcflow.backends.passes.fuse import Group
+from funcflow.backends.passes.groups import Group
 from funcflow.backends.program import Step, View
 from funcflow.core.aval import ShapedArray
 from funcflow.core.jaxpr import Atom, JaxprEqn, Var

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.backends.loop_ir import Builder, Value
-from funcflow.backends.passes.fuse import IDENTITIES, VIEWS
+from funcflow.backends.passes.kinds import IDENTITIES, VIEWS
 from funcflow.core.jaxpr import JaxprEqn
 
 # Literals that are part of a kernel. Others are its parameters: `x / n` for any n is one kernel.

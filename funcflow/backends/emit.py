@@ -16,12 +16,8 @@ import numpy as np
 
 from funcflow.backends.elements import apply, index_as, is_embedded
 from funcflow.backends.loop_ir import INDEX, Builder, Kernel, Operand, Value
-from funcflow.backends.passes.fuse import (
-    DEAR,
-    VIEWS,
-    Group,
-    Place,
-)
+from funcflow.backends.passes.groups import Group, Place
+from funcflow.backends.passes.kinds import DEAR, VIEWS
 from funcflow.backends.places import (
     operand_place,
     parameters,

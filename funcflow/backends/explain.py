@@ -15,7 +15,7 @@ from os.path import basename
 import numpy as np
 
 from funcflow.backends.loop_ir import Kernel
-from funcflow.backends.passes.fuse import IDENTITIES, REDUCTIONS, VIEWS
+from funcflow.backends.passes.kinds import IDENTITIES, REDUCTIONS, VIEWS
 from funcflow.backends.program import Buffer, HostCall, Program, Step, View
 from funcflow.core.backend import Donations, Memory, in_bytes
 from funcflow.core.dtypes import SHORT_NAME

@@ -10,7 +10,9 @@ import numpy as np
 
 from funcflow.backends.copying import copy_step, fill_step
 from funcflow.backends.emit import GroupWriter
-from funcflow.backends.passes.fuse import REDUCTIONS, Alias, Alone, Fusion, Group, Node
+from funcflow.backends.passes.fuse import Fusion
+from funcflow.backends.passes.groups import Alias, Alone, Group, Node
+from funcflow.backends.passes.kinds import REDUCTIONS
 from funcflow.backends.passes.order import in_order
 from funcflow.backends.passes.recompute import recompute
 from funcflow.backends.planner import Lowering, Part, Planner

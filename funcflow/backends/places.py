@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.backends.loop_ir import ANY, FIXED, PAIRED, UNIT, Kernel, Stride
-from funcflow.backends.passes.fuse import Place, moved_place
+from funcflow.backends.passes.groups import Place, moved_place
 from funcflow.backends.program import View
 from funcflow.core.jaxpr import Atom, JaxprEqn
 

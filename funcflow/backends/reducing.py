@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.backends.loop_ir import INDEX, Builder, Value
-from funcflow.backends.passes.fuse import REDUCTIONS
+from funcflow.backends.passes.kinds import REDUCTIONS
 from funcflow.core import dtypes
 from funcflow.core.jaxpr import JaxprEqn
 

@@ -9,7 +9,7 @@ from funcflow.backends.elements import apply, index_as, is_embedded
 from funcflow.backends.families.nest import Access, Nest, access
 from funcflow.backends.families.windows import components
 from funcflow.backends.loop_ir import INDEX, Value
-from funcflow.backends.passes.fuse import Place
+from funcflow.backends.passes.groups import Place
 from funcflow.backends.places import virtual_operands
 from funcflow.backends.planner import Planner
 from funcflow.core.jaxpr import Atom, JaxprEqn, Literal, Var

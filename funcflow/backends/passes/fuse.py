@@ -11,148 +11,37 @@ broadcast, masks made of them) are computed again wherever they are needed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any
 
-from funcflow.backends.loop_ir import MACHINE_OPS
+from funcflow.backends.passes.groups import (
+    Alias,
+    Alone,
+    Group,
+    Node,
+    Place,
+    aligned,
+    completed,
+    is_blocked,
+    new_axes,
+    view_place,
+)
+from funcflow.backends.passes.kinds import (
+    PARTS,
+    VIEWS,
+    is_elementwise,
+    is_empty,
+    is_reduction,
+    is_virtual,
+)
 from funcflow.backends.program import Apart
-from funcflow.backends.scalars.registry import find_expansion, is_widened
-from funcflow.core import dtypes
-from funcflow.core.jaxpr import Atom, Jaxpr, JaxprEqn, Literal, Var
+from funcflow.core.jaxpr import Atom, Jaxpr, JaxprEqn, Var
 from funcflow.core.pprint import equation_texts
-from funcflow.lax.forms import ELEMENTWISE
-
-# The group's axis that a dimension runs over; None for a dimension of extent 1.
-Place: TypeAlias = tuple[int | None, ...]
-
-REDUCTIONS = {
-    "reduce_sum": "add",
-    "reduce_prod": "mul",
-    "reduce_max": "max",
-    "reduce_min": "min",
-    "reduce_and": "and",
-    "reduce_or": "or",
-    "reduce_xor": "xor",
-    "argmax": "argmax",
-    "argmin": "argmin",
-}
-VIEWS = frozenset(["reshape", "transpose", "broadcast_in_dim", "slice", "rev"])
-PARTS = frozenset(["real", "imag"])
-IDENTITIES = frozenset(["copy", "name", "stop_gradient"])
-CASTS = frozenset(["convert_element_type", "bitcast_convert_type"])
-
-# A reduction of many elements to few results is cut into blocks that threads share; what needs its
-# result cannot be in the same loop nest. The results of columns may be more, as long as a row of
-# them stays in the first cache: their blocks read memory row by row, where threads that share the
-# columns would each skip through all of it.
-MANY_ELEMENTS = 1 << 15
-FEW_RESULTS = 16
-FEW_COLUMNS = 1 << 11
 
 MAX_EQUATIONS = 160
 _UNKNOWN_INSIDE = "the sum over blocks is known only when all blocks are done"
-_DEAR = """
-    exp exp2 expm1 log log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh pow
-    logistic erf erfc erf_inv cbrt threefry2x32 div rem sqrt rsqrt
-"""
-DEAR = frozenset(_DEAR.split())  # operations that are not computed twice
-
-
-class Node:
-    """One or more equations that become one step, or none."""
-
-    def __init__(self, number: int, eqns: Iterable[JaxprEqn]) -> None:
-        self.number = number
-        self.bit = 1 << number
-        self.eqns = list(eqns)
-        self.ancestors = 0  # the bits of the nodes that must run before
-
-
-class Alone(Node):
-    """An equation that is a step of its own: a library call or a host call."""
-
-
-class Alias(Node):
-    """A view of what another step has stored."""
-
-
-class Group(Node):
-    """Equations that one loop nest computes."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number, [])
-        self.extents: dict[int, int] = {}
-        self.reduced: set[int] = set()
-        self.blocked = False
-        self.places: dict[Var, Place] = {}
-        self.operand_places: dict[JaxprEqn, Place] = {}  # of reductions
-
-    @property
-    def kept(self) -> set[int]:
-        """The axes that are not reduced."""
-        return self.extents.keys() - self.reduced
-
-    def covers(self, place: Place) -> bool:
-        """Whether a value there is defined once for each row, or for each element."""
-        axes = {a for a in place if a is not None}
-        return axes == self.extents.keys() or (not self.blocked and axes == self.kept)
-
-    def in_order(self) -> list[JaxprEqn]:
-        """The equations, each after those it depends on."""
-        defined = {v: eqn for eqn in self.eqns for v in eqn.outvars}
-        done: dict[JaxprEqn, None] = {}
-
-        def visit(eqn: JaxprEqn) -> None:
-            if eqn not in done:
-                for v in eqn.invars:
-                    if v in defined:
-                        visit(defined[v])
-                done[eqn] = None
-
-        for eqn in self.eqns:
-            visit(eqn)
-        return list(done)
-
-
-def is_elementwise(eqn: JaxprEqn) -> bool:
-    """Whether kernels can compute an equation element by element."""
-    name = eqn.primitive.name
-    if name in IDENTITIES:
-        return _has_plain_dtypes(eqn)
-    if name in CASTS:
-        sizes = {v.aval.dtype.itemsize for v in (*eqn.invars, *eqn.outvars)}
-        return _has_plain_dtypes(eqn) and (name == "convert_element_type" or len(sizes) == 1)
-    if eqn.primitive not in ELEMENTWISE or not _has_plain_dtypes(eqn):
-        return False
-    dtype = eqn.invars[0].aval.dtype
-    known = name in MACHINE_OPS or find_expansion(name, dtype) is not None
-    return known or is_widened(name, dtype)
-
-
-def _has_plain_dtypes(eqn: JaxprEqn) -> bool:
-    return all(dtypes.kind(v.aval.dtype) in "biuf" for v in (*eqn.invars, *eqn.outvars))
-
-
-def _is_reduction(eqn: JaxprEqn) -> bool:
-    return eqn.primitive.name in REDUCTIONS and _has_plain_dtypes(eqn)
-
-
-def _is_empty(eqn: JaxprEqn) -> bool:
-    return any(0 in v.aval.shape for v in (*eqn.invars, *eqn.outvars))
-
-
-def is_virtual(eqn: JaxprEqn, virtual: "dict[Var, JaxprEqn]") -> bool:
-    """Whether an equation is cheaper to compute again than to store."""
-    if not all(isinstance(v, Literal) or v in virtual for v in eqn.invars):
-        return False
-    name = eqn.primitive.name
-    if name in ("iota", "broadcast_in_dim", "transpose"):
-        return _has_plain_dtypes(eqn)
-    if name == "reshape":
-        return _has_plain_dtypes(eqn) and only_adds_ones(eqn)
-    return is_elementwise(eqn) and name not in DEAR and len(eqn.outvars) == 1
 
 
 class Fusion:
@@ -193,7 +82,7 @@ class Fusion:
     # --- the kinds of equations ---------------------------------------------------------------
 
     def _add(self, eqn: JaxprEqn) -> None:
-        if _is_empty(eqn):
+        if is_empty(eqn):
             self._new(Alone, eqn)
         elif is_virtual(eqn, self.virtual):
             self.virtual[eqn.outvars[0]] = eqn
@@ -203,7 +92,7 @@ class Fusion:
             self._add_part(eqn)
         elif is_elementwise(eqn):
             self._add_elementwise(eqn)
-        elif _is_reduction(eqn):
+        elif is_reduction(eqn):
             self._add_reduction(eqn)
         else:
             self._new(Alone, eqn)
@@ -212,7 +101,7 @@ class Fusion:
         (v,) = eqn.invars
         group = self._node.get(v) if isinstance(v, Var) else None
         if isinstance(group, Group) and v in group.places:
-            place = _view_place(eqn, group) if self._usable(group, v) else None
+            place = view_place(eqn, group) if self._usable(group, v) else None
             if place is not None and group.covers(place):
                 self._join(group, eqn, [place])
                 return
@@ -225,7 +114,7 @@ class Fusion:
         group = self._node.get(other)
         if not isinstance(group, Group) or not self._usable(group, other):
             group = self._new_group(out.aval.shape)
-            place = tuple(_axes(group, out.aval.shape))
+            place = tuple(new_axes(group, out.aval.shape))
         else:
             place = group.places[other]
         self._join(group, eqn, [place])
@@ -257,7 +146,7 @@ class Fusion:
         if joined is None:
             group = self._new_group(eqn.outvars[0].aval.shape)
             self._join(
-                group, eqn, [tuple(_axes(group, eqn.outvars[0].aval.shape))] * len(eqn.outvars)
+                group, eqn, [tuple(new_axes(group, eqn.outvars[0].aval.shape))] * len(eqn.outvars)
             )
 
     def _add_reduction(self, eqn: JaxprEqn) -> None:
@@ -268,11 +157,11 @@ class Fusion:
             group, place = known, known.places[x]
         else:
             group = self._new_group(x.aval.shape)
-            place = tuple(_axes(group, x.aval.shape))
+            place = tuple(new_axes(group, x.aval.shape))
             if isinstance(x, Var):
                 self._take_producers(group, x, place)
         group.reduced = {a for i in axes if (a := place[i]) is not None}
-        group.blocked = _is_blocked(group, eqn, place)
+        group.blocked = is_blocked(group, eqn, place)
         group.operand_places[eqn] = place
         out = tuple(a for i, a in enumerate(place) if i not in axes)
         self._join(group, eqn, [out])
@@ -332,21 +221,14 @@ class Fusion:
             if node is not None and node is not group and node.ancestors & group.bit:
                 self._refuse(group, eqn, "another operand is computed from it by a step in between")
                 return None
-        shape = eqn.outvars[0].aval.shape
-        axes = _aligned(group, eqn)
+        axes = aligned(group, eqn)
         if axes is None:
             self._refuse(group, eqn, "it is used along two different axes at once")
             return None
-        used = {a for a in axes if a is not None}
-        for k, n in enumerate(shape):
-            if n != 1 and axes[k] is None:
-                free = [a for a in group.reduced if a not in used and group.extents[a] == n]
-                if not free:
-                    self._refuse(group, eqn, "the result has an axis that the kernel has not")
-                    return None
-                axes[k] = free[0]
-                used.add(free[0])
-        place = tuple(axes)
+        place = completed(group, axes, eqn.outvars[0].aval.shape)
+        if place is None:
+            self._refuse(group, eqn, "the result has an axis that the kernel has not")
+            return None
         if group.covers(place):
             return place
         self._refuse(group, eqn, "the axes of the loops differ")
@@ -383,7 +265,7 @@ class Fusion:
             return _UNKNOWN_INSIDE
         if len(group.eqns) + len(other.eqns) > MAX_EQUATIONS:
             return f"together they have more than {MAX_EQUATIONS} operations"
-        theirs = _aligned(other, eqn)
+        theirs = aligned(other, eqn)
         if theirs is None:
             return "it is used along two different axes at once"
         ours = group.places[eqn.outvars[0]]
@@ -502,78 +384,6 @@ class Fusion:
             if later is not None and later.ancestors & (old.bit | new.bit):
                 later.ancestors = ((later.ancestors | new.bit) & ~old.bit) | new.ancestors
                 self._awaited |= later.ancestors
-
-
-def _axes(group: Group, shape: Sequence[int]) -> Iterable[int | None]:
-    """The axes of a new group for the dimensions of its shape."""
-    axes = iter(group.extents)
-    return [None if n == 1 else next(axes) for n in shape]
-
-
-def _aligned(group: Group, eqn: JaxprEqn) -> list[int | None] | None:
-    """The axes that operands in the group give to the equation's dimensions.
-
-    None if they contradict each other.
-    """
-    axes: list[int | None] = [None] * eqn.outvars[0].aval.ndim
-    for v in eqn.invars:
-        place = group.places.get(v) if isinstance(v, Var) else None
-        if place is None or not group.covers(place):
-            continue
-        for k, a in enumerate(place, start=len(axes) - len(place)):
-            if a is not None:
-                if axes[k] not in (None, a):
-                    return None
-                axes[k] = a
-    named = [a for a in axes if a is not None]
-    return axes if len(set(named)) == len(named) else None
-
-
-def _is_blocked(group: Group, eqn: JaxprEqn, place: Place) -> bool:
-    elements = prod(group.extents.values())
-    results = prod(group.extents[a] for a in group.kept)
-    is_arg = eqn.primitive.name in ("argmax", "argmin")
-    *_, last = [None, *(a for a in place if a is not None)]
-    few = FEW_COLUMNS if last in group.kept else FEW_RESULTS
-    return not is_arg and results < few and elements >= MANY_ELEMENTS
-
-
-def _view_place(eqn: JaxprEqn, group: Group) -> Place | None:
-    """Where a view of a group's value lies, or None if it is more than a renaming of axes."""
-    (v,) = eqn.invars
-    assert isinstance(v, Var)
-    place, shape = group.places[v], eqn.outvars[0].aval.shape
-    name = eqn.primitive.name
-    if name == "transpose":
-        return tuple(place[i] for i in eqn.params["permutation"])
-    if name == "reshape":
-        return moved_place(place, shape) if only_adds_ones(eqn) else None
-    if name == "broadcast_in_dim":
-        axes: list[int | None] = [None] * len(shape)
-        for k, a in zip(eqn.params["broadcast_dimensions"], place, strict=True):
-            axes[k] = a
-        used = set(axes)
-        for k, n in enumerate(shape):
-            if n != 1 and axes[k] is None:
-                free = [a for a in group.reduced if a not in used and group.extents[a] == n]
-                if not free:
-                    return None
-                axes[k] = free[0]
-                used.add(free[0])
-        return tuple(axes)
-    return None
-
-
-def only_adds_ones(eqn: JaxprEqn) -> bool:
-    """Whether a reshape only adds and removes dimensions of extent 1."""
-    before, after = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
-    return [n for n in before if n != 1] == [n for n in after if n != 1]
-
-
-def moved_place(place: Place, shape: Sequence[int]) -> Place:
-    """The place of the same value with other dimensions of extent 1."""
-    axes = iter([a for a in place if a is not None])
-    return tuple(None if n == 1 else next(axes) for n in shape)
 
 
 def _heading(number: int, node: Node) -> str:

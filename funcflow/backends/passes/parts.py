@@ -12,7 +12,7 @@ How operations are done on parts is in `complex_arithmetic.py`.
 from typing import Any
 
 from funcflow.backends.passes.complex_arithmetic import Parts, number, operation_of
-from funcflow.backends.passes.fuse import only_adds_ones
+from funcflow.backends.passes.kinds import only_adds_ones
 from funcflow.core import dtypes, rules
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive

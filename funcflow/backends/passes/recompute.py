@@ -9,7 +9,9 @@ kernel, results that must be stored, values of a row. No bit changes: the operat
 from collections import defaultdict
 from collections.abc import Mapping
 
-from funcflow.backends.passes.fuse import DEAR, VIEWS, Alone, Fusion, Group, Node, is_elementwise
+from funcflow.backends.passes.fuse import Fusion
+from funcflow.backends.passes.groups import Alone, Group, Node
+from funcflow.backends.passes.kinds import DEAR, VIEWS, is_elementwise
 from funcflow.core.jaxpr import Jaxpr, JaxprEqn, Literal, Var
 from funcflow.lax.indexing import gather_p
 

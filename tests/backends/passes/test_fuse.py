@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
-from funcflow.backends.passes.fuse import Alias, Alone, Fusion, Group
+from funcflow.backends.passes.fuse import Fusion
+from funcflow.backends.passes.groups import Alias, Alone, Group
 from funcflow.backends.pipeline import prepare
 from funcflow.core.jaxpr import Var
 from funcflow.core.rewrite import dce_closed
