@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from funcflow.backends.numba import kernel_cotangents, onednn, window_gemm
+from funcflow.backends.numba import convolution_parts, onednn, window_gemm
 from funcflow.backends.numba.convolution_form import Form, Phrase, cropped, form, phrase
-from funcflow.backends.numba.onednn import DIFF_WEIGHTS, DST, SRC, Layout, UnsupportedError
+from funcflow.backends.numba.onednn import DST, SRC, Layout, UnsupportedError
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import View, dense_strides
 from funcflow.core.jaxpr import JaxprEqn
@@ -47,11 +47,16 @@ def _by_onednn(plan: Planner, f: Form, eqn: JaxprEqn) -> bool:
     words = phrase(f) if known and onednn.library() is not None else None
     if words is None:
         return False
-    parts = _primitives(kernel_cotangents.cut(words)) or _primitives([words])
-    if parts:
-        _write_steps(plan, parts, eqn)
-    return bool(parts)
+    for most in _MOST_PARTS:
+        parts = _primitives(convolution_parts.cut(words, most))
+        if parts:
+            _write_steps(plan, parts, eqn)
+            return True
+    return False
 
+
+# Into how many parts convolutions are cut, if those need little enough memory.
+_MOST_PARTS = (16, 4, 1)
 
 # A convolution or a part of one, and what computes it.
 _Part: TypeAlias = tuple[Phrase, onednn.Primitive]
@@ -60,19 +65,34 @@ _Part: TypeAlias = tuple[Phrase, onednn.Primitive]
 def _primitives(phrases: Sequence[Phrase]) -> Sequence[_Part]:
     """The primitives of all parts of a convolution, or nothing.
 
-    Several have to write kernels in one layout, and not to need more memory than the operands do.
+    What is to be added has to be in one layout, and several parts must not need more memory to
+    work in than the operands take.
     """
     found = [(words, _fastest(words)) for words in phrases]
     parts = [(words, primitive) for words, primitive in found if primitive is not None]
     if len(parts) < len(phrases):
         return []
     if len(parts) > 1:
-        first, *others = (p.descriptors[DIFF_WEIGHTS] for _, p in parts)
         room = sum(primitive.scratchpad for _, primitive in parts)
         operands = sum(v.size * v.dtype.itemsize for words in phrases for v in words.views)
-        if room > operands or not all(onednn.equal(first, other) for other in others):
+        if room > operands or not _add_up(parts):
             return []
     return parts
+
+
+def _add_up(parts: Sequence[_Part]) -> bool:
+    """Whether parts with the same result write it in the same layout."""
+    wanted: dict[View, Any] = {}
+    return all(
+        onednn.equal(wanted.setdefault(result, descriptor), descriptor)
+        for result, descriptor in (_written(*part) for part in parts)
+    )
+
+
+def _written(words: Phrase, primitive: onednn.Primitive) -> tuple[View, Any]:
+    """The result, and the descriptor of what the primitive writes."""
+    place = onednn.WRITTEN[words.direction]
+    return words.views[place], primitive.descriptors[primitive.arguments[place]]
 
 
 def _fastest(words: Phrase) -> onednn.Primitive | None:
@@ -143,28 +163,35 @@ def _write_steps(plan: Planner, parts: Sequence[_Part], eqn: JaxprEqn) -> None:
     """Reorder what is read, execute, add what belongs together, reorder what was written."""
     words, first = parts[0]
     target = first.arguments[onednn.WRITTEN[words.direction]]
-    wanted = first.descriptors[target]
-    brought: dict[tuple[View, onednn.Primitive, int], View] = {}
-    written: dict[View, list[View]] = {}
+    brought: dict[View, list[tuple[Any, View]]] = {}
+
+    def bring(view: View, wanted: Any) -> View:
+        known = brought.setdefault(view, [])
+        for descriptor, room in known:
+            if onednn.equal(descriptor, wanted):
+                return room
+        known.append((wanted, _brought(plan, view, wanted, eqn)))
+        return known[-1][1]
+
+    written: dict[View, tuple[Any, list[View]]] = {}
+    added = len({_written(*part)[0] for part in parts}) < len(parts)
     calls = []
     for part, primitive in parts:
+        result, wanted = _written(part, primitive)
+        room = _room(plan, wanted)
+        if not added and onednn.equal(wanted, _given(result)):
+            room = result
+        written.setdefault(result, (wanted, []))[1].append(room)
         views = dict(zip(primitive.arguments, part.views, strict=True))
-        result = views.pop(target)
-        for argument, view in views.items():
-            key = (view, primitive, argument)
-            if key not in brought:
-                brought[key] = _brought(plan, view, primitive.descriptors[argument], eqn)
-        reads = {a: brought[view, primitive, a] for a, view in views.items()}
-        direct = len(parts) == 1 and onednn.equal(wanted, _given(result))
-        room = result if direct else _room(plan, wanted)
-        written.setdefault(result, []).append(room)
+        del views[target]
+        reads = {a: bring(view, primitive.descriptors[a]) for a, view in views.items()}
         calls.append(onednn.Call(primitive, reads, {target: room}))
     note = f"oneDNN {words.direction}, {first.implementation}"
     if len(calls) > 1:
         note += f", in {len(calls)} parts"
     onednn.execute(plan, calls, eqn, note)
-    for result, partial in written.items():
-        total = kernel_cotangents.added(plan, partial, eqn)
+    for result, (wanted, rooms) in written.items():
+        total = convolution_parts.added(plan, rooms, eqn)
         if total is not result:
             _reorder(plan, (total, wanted), (result, _given(result)), eqn)
 

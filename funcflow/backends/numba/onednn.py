@@ -12,9 +12,9 @@ the program, where memory planning sees it.
 An execution that fails, for want of memory, notes its status, and a check of the step raises it
 when the native call is over.
 
-A primitive divides its work among as many threads as there were when it was made. Cotangents of
-kernels it sums thread by thread, so that their last bits would depend on that number. These are
-made for one thread, and `kernel_cotangents` cuts them into calls that the runner's threads share.
+A primitive divides its work among as many threads as there were when it was made, and the order of
+its sums depends on that number. So convolutions are made for one thread, and cut into calls that
+the runner's threads share (`convolution_parts`). Only reorders have oneDNN's own threads.
 """
 
 import ctypes
@@ -321,19 +321,14 @@ class Convolution:
     high: tuple[int, ...]
 
 
+@lru_cache(512)
 def convolution(described: Convolution) -> Primitive:
-    """The primitive of a convolution; the cotangent of kernels is for one thread.
+    """The primitive of a convolution, for one thread.
 
     Raises:
         UnsupportedError: there is no fast one.
     """
-    alone = described.direction == "backward_weights"
-    return _convolution(described, 1 if alone else threads.thread_count())
-
-
-@lru_cache(512)
-def _convolution(described: Convolution, count: int) -> Primitive:
-    with _loaded().limited_to(count):
+    with _loaded().limited_to(1):
         return _made(described)
 
 
@@ -366,8 +361,7 @@ def _made(described: Convolution) -> Primitive:
         )
     if lib.implementation(description).startswith("ref"):
         raise UnsupportedError("convolution")
-    alone = described.direction == "backward_weights"
-    return Primitive(description, _ARGUMENTS[described.direction], alone)
+    return Primitive(description, _ARGUMENTS[described.direction], alone=True)
 
 
 def reorder(source: Any, target: Any) -> Primitive:

@@ -99,20 +99,11 @@ def test_primitives_are_made_once() -> None:
 
 
 @needs_onednn
-def test_primitives_are_made_for_a_number_of_threads() -> None:
-    many = onednn.convolution(described())
+def test_primitives_of_convolutions_are_for_one_thread() -> None:
+    primitive = onednn.convolution(described())
     with threads.limit(threads.thread_count() + 1):
-        assert onednn.convolution(described()) is not many
-    assert onednn.convolution(described()) is many
-
-
-@needs_onednn
-def test_cotangents_of_kernels_are_for_one_thread() -> None:
-    cotangent = onednn.convolution(described(direction="backward_weights"))
-    with threads.limit(threads.thread_count() + 1):
-        assert onednn.convolution(described(direction="backward_weights")) is cotangent
-    assert cotangent.alone
-    assert not onednn.convolution(described()).alone
+        assert onednn.convolution(described()) is primitive
+    assert primitive.alone
 
 
 @needs_onednn

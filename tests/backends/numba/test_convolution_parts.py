@@ -1,5 +1,6 @@
-"""Cotangents of kernels: their parts, and that they do not depend on the number of threads."""
+"""Parts of convolutions, and that results do not depend on the number of threads."""
 
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -10,7 +11,7 @@ import funcflow as ff
 from funcflow.backends.numba import onednn, threads
 from funcflow.backends.numba.convolution import LOWERINGS
 from funcflow.backends.numba.convolution_form import Phrase
-from funcflow.backends.numba.kernel_cotangents import cut
+from funcflow.backends.numba.convolution_parts import cut
 from funcflow.backends.program import View, dense_view
 
 needs_onednn = pytest.mark.skipif(onednn.library() is None, reason="needs the wheel of oneDNN")
@@ -62,10 +63,31 @@ def test_parts(words: Phrase, images: int, features: int) -> None:
     assert sum(part.views[2].size for part in parts) == dst.size  # each result is in one part
 
 
-def test_other_directions_are_not_cut() -> None:
-    words = described(32, 8, 16, 16)
-    forward = Phrase("forward", words.views, words.strides, words.dilation, words.low)
-    assert cut(forward) == [forward]
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (described(2, 8, 16, 16), 1),
+        (described(32, 32, 32, 32), 16),
+        (described(13, 32, 32, 32), 13),
+        (described(1, 28, 64, 64), 14),  # of two rows each
+        (described(2, 28, 64, 64), 16),
+    ],
+)
+@pytest.mark.parametrize("direction", ["forward", "backward_data"])
+def test_images_and_rows(words: Phrase, parts: int, direction: str) -> None:
+    found = cut(replace(words, direction=direction))
+    assert len(found) == parts
+    written = 2 if direction == "forward" else 0
+    views = [part.views[written] for part in found]
+    assert sum(view.size for view in views) == words.views[written].size
+    assert set().union(*map(elements, views)) == elements(words.views[written])
+
+
+def test_at_most_so_many_parts() -> None:
+    words = described(32, 32, 32, 32)
+    for direction in ("forward", "backward_data", "backward_weights"):
+        assert len(cut(replace(words, direction=direction), 4)) == 4
+        assert cut(replace(words, direction=direction), 1) == [replace(words, direction=direction)]
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -75,6 +97,10 @@ CASES: dict[str, dict[str, Any]] = {
     "features first, one place": {"layout": "NCHW", "window": 1},
     "one place": {"window": 1},
     "one image": {"batch": 1},
+    "one image with strides": {"batch": 1, "strides": 2, "window": 5},
+    "one image with holes": {"batch": 1, "dilation": 2},
+    "one image, features first": {"batch": 1, "layout": "NCHW"},
+    "strides beyond the windows": {"batch": 1, "strides": 3, "window": 1, "features": 128},
     "few features": {"features": 3},
     "large kernels": {"batch": 4, "size": 7, "features": 256, "out": 128},
     "strides": {"strides": 2},
@@ -85,7 +111,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def cotangent(
+def gradients(
     *,
     batch: int = 8,
     size: int = 20,
@@ -98,7 +124,7 @@ def cotangent(
     layout: str = "NHWC",
     dtype: Any = np.float32,
 ) -> tuple[Any, Any, Any]:
-    """A function that computes the cotangent of kernels, and its arguments."""
+    """A function that computes a convolution and its cotangents, and its arguments."""
     rng = np.random.default_rng(0)
     last = layout == "NHWC"
     images = (batch, size, size, features) if last else (batch, features, size, size)
@@ -117,39 +143,47 @@ def cotangent(
             feature_group_count=groups,
         )
 
-    ct = rng.standard_normal(conv(w, x).shape).astype(dtype)
-    return lambda x, ct: ff.linear_transpose(lambda w: conv(w, x), w.astype(x.dtype))(ct)[0], x, ct
+    def f(w: Any, x: Any) -> Any:
+        out, transpose = ff.vjp(conv, w, x)
+        return out, *transpose(out)
+
+    return f, w, x
 
 
 @needs_onednn
 @pytest.mark.parametrize("case", CASES)
 def test_the_number_of_threads_changes_nothing(case: str) -> None:
-    f, x, ct = cotangent(**CASES[case])
+    f, w, x = gradients(**CASES[case])
     found = []
     for count in (1, 2, 3, 5):
         ff.clear_caches()
         with threads.limit(count):
-            found.append(np.asarray(ff.jit(f)(x, ct)))
-    for other in found[1:]:
-        np.testing.assert_array_equal(other, found[0])
+            found.append([np.asarray(out) for out in ff.jit(f)(w, x)])
+    for others in found[1:]:
+        for other, one in zip(others, found[0], strict=True):
+            np.testing.assert_array_equal(other, one)
 
 
 @needs_onednn
 @pytest.mark.parametrize("case", CASES)
 def test_the_parts_make_the_whole(lowering: Any, case: str) -> None:
-    f, x, ct = cotangent(**CASES[case])
-    program = lowering.lowered(f, (x, ct), LOWERINGS)
-    (got,) = lowering.run(program, x, ct)
-    want = np.asarray(f(x.astype(np.float64), ct.astype(np.float64)))
-    error = np.abs(got.astype(np.float64) - want).max() / np.abs(want).max()
-    assert error < (1e-5 if x.dtype == np.float32 else 5e-3)
+    f, w, x = gradients(**CASES[case])
+    program = lowering.lowered(f, (w, x), LOWERINGS)
+    for got, want in zip(lowering.run(program, w, x), f(w, x), strict=True):
+        want = np.asarray(want).astype(np.float64)
+        error = np.abs(got.astype(np.float64) - want).max() / np.abs(want).max()
+        assert error < (1e-5 if x.dtype == np.float32 else 2e-2)
 
 
 @needs_onednn
 def test_steps_say_how_many_parts_there_are(lowering: Any) -> None:
-    f, x, ct = cotangent()
-    program = lowering.lowered(f, (x, ct), LOWERINGS)
-    (step,) = (s for s in program.steps if "backward_weights" in s.note)
-    assert step.note.endswith(f", in {step.extent} parts")
-    assert step.extent == 4
-    assert [s.note for s in program.steps[-2:]] == ["the sum of the parts", "oneDNN reorder"]
+    f, w, x = gradients()
+    program = lowering.lowered(f, (w, x), LOWERINGS)
+    steps = [s for s in program.steps if s.note.startswith("oneDNN ") and "parts" in s.note]
+    assert [s.note.rpartition(", ")[2] for s in steps] == [
+        "in 16 parts",
+        "in 4 parts",
+        "in 16 parts",
+    ]
+    assert [s.extent for s in steps] == [16, 4, 16]
+    assert "the sum of the parts" in [s.note for s in program.steps]
