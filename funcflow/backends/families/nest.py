@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Builder, Kernel, Operand, Value
-from funcflow.backends.places import parameters
+from funcflow.backends.loop_ir import Builder, Kernel, Operand, Value
+from funcflow.backends.places import parameters, stride_kinds
 from funcflow.backends.program import Step, View
 from funcflow.backends.schedule import grain
 from funcflow.core import dtypes
@@ -140,7 +140,7 @@ class Nest:
         accesses = [*self._reads, *self._writes]
         strides = [[a.strides.get(axis, 0) for axis in self._order] for a in accesses]
         operands = tuple(
-            Operand(a.view.dtype, _kinds(s), written=number >= len(self._reads))
+            Operand(a.view.dtype, stride_kinds(s), written=number >= len(self._reads))
             for number, (a, s) in enumerate(zip(accesses, strides, strict=True))
         )
         split = split and bool(self._order)
@@ -161,10 +161,6 @@ class Nest:
             eqns=(*before, eqn),
             note=note,
         )
-
-
-def _kinds(strides: Sequence[int]) -> tuple[Any, ...]:
-    return tuple(FIXED if s == 0 else UNIT if s == 1 else ANY for s in strides)
 
 
 # --- views of other dtypes ----------------------------------------------------------------------

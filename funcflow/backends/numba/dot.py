@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Builder, Kernel, Operand, Stride, Value
+from funcflow.backends.loop_ir import UNIT, Builder, Kernel, Operand, Value
 from funcflow.backends.numba import blas, blas_library
 from funcflow.backends.numba.blas_code import LOOPS
+from funcflow.backends.places import parameters, stride_kinds
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import Step, View
 from funcflow.backends.schedule import grain
@@ -282,21 +283,20 @@ def _append_kernel(plan: Planner, c: Contraction, working: np.dtype[Any], eqn: J
     views = (c.lhs, c.rhs, c.out)
     strides = [tuple(a.strides[i] for a in axes) for i in range(3)]
     operands = tuple(
-        Operand(v.dtype, tuple(map(_stride_kind, s)), written=v is c.out)
+        Operand(v.dtype, stride_kinds(s), written=v is c.out)
         for v, s in zip(views, strides, strict=True)
     )
     lanes = _lanes(axes[vector].extent, working) if axes else 1
     kernel = _kernel(operands, kinds, vector, lanes, working)
-    values = {("extent", i): a.extent for i, a in enumerate(axes)}
-    values |= {("stride", i, j): s for i in range(3) for j, s in enumerate(strides[i])}
+    extents = [a.extent for a in axes]
     plan.steps.append(
         Step(
             kernel,
             views[:2],
             views[2:],
-            tuple(values[key] for key in kernel.parameters),
-            extent=axes[0].extent if axes else 1,
-            grain=grain([a.extent for a in axes]) if kernel.split else 0,
+            parameters(kernel, extents, strides),
+            extent=extents[0] if extents else 1,
+            grain=grain(extents) if kernel.split else 0,
             eqns=(eqn,),
             note=f"loops over {' '.join(kinds) or 'nothing'}",
         )
@@ -326,10 +326,6 @@ def _nest(c: Contraction) -> tuple[list[Axis], list[str], int]:
 
 def _contiguous(axis: Axis) -> bool:
     return all(s in (0, 1) for s in axis.strides)
-
-
-def _stride_kind(stride: int) -> Stride:
-    return stride if stride in (FIXED, UNIT) else ANY
 
 
 def _lanes(extent: int, dtype: np.dtype[Any]) -> int:
