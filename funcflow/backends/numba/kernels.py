@@ -194,6 +194,7 @@ def _with_declarations_once(parts: Sequence[str]) -> str:
 def store() -> KernelStore:
     """The process's functions, with the user's cache directory."""
     found = KernelStore(disk_cache())
+    _stores.append(found)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
             before=found.before_fork,
@@ -201,3 +202,7 @@ def store() -> KernelStore:
             after_in_child=found.after_fork_in_child,
         )
     return found
+
+
+# Two threads that come first at once may each make one, and both run its code.
+_stores: list[KernelStore] = []
