@@ -164,14 +164,19 @@ def _write_steps(plan: Planner, parts: Sequence[_Part], eqn: JaxprEqn) -> None:
     words, first = parts[0]
     target = first.arguments[onednn.WRITTEN[words.direction]]
     brought: dict[View, list[tuple[Any, View]]] = {}
+    moves: dict[int, list[_Move]] = {argument: [] for argument in first.arguments}
 
-    def bring(view: View, wanted: Any) -> View:
+    def bring(argument: int, view: View, wanted: Any) -> View:
         known = brought.setdefault(view, [])
         for descriptor, room in known:
             if onednn.equal(descriptor, wanted):
                 return room
-        known.append((wanted, _brought(plan, view, wanted, eqn)))
-        return known[-1][1]
+        room = positive = _with_positive_strides(plan, view)
+        if not onednn.equal(wanted, _given(positive)):
+            room = _room(plan, wanted)
+            moves[argument].append(((positive, _given(positive)), (room, wanted)))
+        known.append((wanted, room))
+        return room
 
     written: dict[View, tuple[Any, list[View]]] = {}
     added = len({_written(*part)[0] for part in parts}) < len(parts)
@@ -184,16 +189,21 @@ def _write_steps(plan: Planner, parts: Sequence[_Part], eqn: JaxprEqn) -> None:
         written.setdefault(result, (wanted, []))[1].append(room)
         views = dict(zip(primitive.arguments, part.views, strict=True))
         del views[target]
-        reads = {a: bring(view, primitive.descriptors[a]) for a, view in views.items()}
+        reads = {a: bring(a, view, primitive.descriptors[a]) for a, view in views.items()}
         calls.append(onednn.Call(primitive, reads, {target: room}))
     note = f"oneDNN {words.direction}, {first.implementation}"
     if len(calls) > 1:
         note += f", in {len(calls)} parts"
+    for some in moves.values():
+        _reorder(plan, some, eqn)
     onednn.execute(plan, calls, eqn, note)
-    for result, (wanted, rooms) in written.items():
-        total = convolution_parts.added(plan, rooms, eqn)
-        if total is not result:
-            _reorder(plan, (total, wanted), (result, _given(result)), eqn)
+    totals = {result: convolution_parts.added(plan, w[1], eqn) for result, w in written.items()}
+    results = [
+        ((total, written[result][0]), (result, _given(result)))
+        for result, total in totals.items()
+        if total is not result
+    ]
+    _reorder(plan, results, eqn)
 
 
 def _given(view: View) -> Any:
@@ -201,17 +211,12 @@ def _given(view: View) -> Any:
     return onednn.memory_descriptor(_layout(view))
 
 
-def _brought(plan: Planner, view: View, wanted: Any, eqn: JaxprEqn) -> View:
-    """The values of a view in the layout that is wanted."""
-    if not _positive(view):
-        order = _features_last(view)
-        view = plan.dense(view.transpose(order)).transpose(_inverse(order))
-    given = _given(view)
-    if onednn.equal(wanted, given):
+def _with_positive_strides(plan: Planner, view: View) -> View:
+    """The view itself, or a copy."""
+    if _positive(view):
         return view
-    room = _room(plan, wanted)
-    _reorder(plan, (view, given), (room, wanted), eqn)
-    return room
+    order = _features_last(view)
+    return plan.dense(view.transpose(order)).transpose(_inverse(order))
 
 
 def _room(plan: Planner, descriptor: Any) -> View:
@@ -219,9 +224,15 @@ def _room(plan: Planner, descriptor: Any) -> View:
     return plan.temporary((onednn.nbytes(descriptor),), "uint8")
 
 
-def _reorder(
-    plan: Planner, source: tuple[View, Any], target: tuple[View, Any], eqn: JaxprEqn
-) -> None:
-    primitive = onednn.reorder(source[1], target[1])
-    call = onednn.Call(primitive, {SRC: source[0]}, {DST: target[0]})
-    onednn.execute(plan, [call], eqn, "oneDNN reorder")
+# Where values are and where they are brought, each with its memory descriptor.
+_Move: TypeAlias = tuple[tuple[View, Any], tuple[View, Any]]
+
+
+def _reorder(plan: Planner, moves: Sequence[_Move], eqn: JaxprEqn) -> None:
+    """Copy values between layouts: several at the same time, or one with oneDNN's threads."""
+    alone = len(moves) > 1
+    calls = [
+        onednn.Call(onednn.reorder(given, wanted, alone=alone), {SRC: source}, {DST: target})
+        for (source, given), (target, wanted) in moves
+    ]
+    onednn.execute(plan, calls, eqn, "oneDNN reorder")

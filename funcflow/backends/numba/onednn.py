@@ -14,7 +14,7 @@ when the native call is over.
 
 A primitive divides its work among as many threads as there were when it was made, and the order of
 its sums depends on that number. So convolutions are made for one thread, and cut into calls that
-the runner's threads share (`convolution_parts`). Only reorders have oneDNN's own threads.
+the runner's threads share (`convolution_parts`). Only single reorders have oneDNN's own threads.
 """
 
 import ctypes
@@ -364,13 +364,14 @@ def _made(described: Convolution) -> Primitive:
     return Primitive(description, _ARGUMENTS[described.direction], alone=True)
 
 
-def reorder(source: Any, target: Any) -> Primitive:
+def reorder(source: Any, target: Any, alone: bool = False) -> Primitive:
     """The primitive that copies between two layouts, given as memory descriptors."""
     lib = _loaded()
-    description = lib.make(
-        "reorder_primitive_desc", source, lib.engine, target, lib.engine, lib.attributes
-    )
-    return Primitive(description, (SRC, DST))
+    with lib.limited_to(1 if alone else threads.thread_count()):
+        description = lib.make(
+            "reorder_primitive_desc", source, lib.engine, target, lib.engine, lib.attributes
+        )
+        return Primitive(description, (SRC, DST), alone)
 
 
 # --- steps -----------------------------------------------------------------------------------
@@ -386,12 +387,18 @@ class Call:
 
 
 def execute(plan: Planner, calls: Sequence[Call], eqn: JaxprEqn, note: str = "") -> None:
-    """A step that runs primitives of one kind.
+    """Run primitives of one kind, in a step; those with a scratchpad have a step of their own.
 
     Several are for one thread each, and may run at the same time.
     """
+    without = [call for call in calls if not call.primitive.scratchpad]
+    within = [_with_scratchpad(plan, call) for call in calls if call.primitive.scratchpad]
+    plan.steps += [_step(some, eqn, note) for some in (without, within) if some]
+
+
+def _step(calls: Sequence[Call], eqn: JaxprEqn, note: str) -> Step:
+    """The step for calls with equally many arguments."""
     lib = _loaded()
-    calls = [_with_scratchpad(plan, call) for call in calls]
     reads = [view for call in calls for view in call.reads.values()]
     writes = [view for call in calls for view in call.writes.values()]
     places = range(len(reads) + len(writes))
@@ -404,7 +411,7 @@ def execute(plan: Planner, calls: Sequence[Call], eqn: JaxprEqn, note: str = "")
                 params += [next(taken), argument, _pointer(call.primitive.descriptors[argument])]
     first = calls[0]
     routine = _routine(len(first.reads) + len(first.writes), first.primitive.alone)
-    step = Step(
+    return Step(
         routine,
         tuple(reads),
         tuple(writes),
@@ -416,14 +423,11 @@ def execute(plan: Planner, calls: Sequence[Call], eqn: JaxprEqn, note: str = "")
         resources=tuple(dict.fromkeys(call.primitive for call in calls)),
         checks=(check,),
     )
-    plan.steps.append(step)
 
 
 def _with_scratchpad(plan: Planner, call: Call) -> Call:
-    size = call.primitive.scratchpad
-    if not size:
-        return call
-    return replace(call, writes={**call.writes, SCRATCHPAD: plan.temporary((size,), np.uint8)})
+    scratchpad = plan.temporary((call.primitive.scratchpad,), np.uint8)
+    return replace(call, writes={**call.writes, SCRATCHPAD: scratchpad})
 
 
 def _pointer(handle: Any) -> int:
