@@ -123,7 +123,7 @@ def test_what_is_not_finite_stays_in_its_row_and_column(kind: str) -> None:
     a[3, 2], b[1, 28] = np.inf, np.nan
     c = np.empty((11, 29))
     multiply(tile(kind, "float64"), a, b, c)
-    with np.errstate(invalid="ignore"):  # some BLAS multiply infinities with zeros they fill up with
+    with np.errstate(invalid="ignore"):  # some BLAS multiply infinities with zeros
         expected = a @ b
     np.testing.assert_array_equal(c, expected)
 
