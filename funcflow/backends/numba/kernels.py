@@ -16,6 +16,7 @@ from itertools import islice
 
 from funcflow.backends.cache import KernelCache
 from funcflow.backends.loop_ir import Kernel
+from funcflow.backends.numba import threads
 from funcflow.backends.numba.llvm import module_text
 from funcflow.backends.numba.runtime import Library, compile_module, disk_cache, load_object
 from funcflow.backends.program import Routine
@@ -43,7 +44,7 @@ class KernelStore:
         self._begun: dict[str, Kernel | Routine] = {}
         self._failed: dict[str, BaseException] = {}
         self._threads = 0
-        self._limit = min(os.cpu_count() or 1, _MOST_THREADS)
+        self._limit = min(threads.thread_count(), _MOST_THREADS)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
 
