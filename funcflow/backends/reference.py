@@ -41,6 +41,9 @@ class ReferenceExecutable:
         assert not taken
         return self(*buffers)
 
+    def direct(self, leaves: Sequence[Any]) -> None:
+        return None
+
     def sole_view(self, buffer: Any) -> bool:
         return False
 

@@ -85,6 +85,10 @@ class Explanation(Protocol):
     def __str__(self) -> str: ...
 
 
+# Given a call's arguments as they are, returns what they give, or None if they are not as expected.
+DirectCall: TypeAlias = Callable[[tuple[Any, ...]], Sequence[Any] | None]
+
+
 class Executable(Protocol):
     """A compiled program: buffers in, buffers out.
 
@@ -106,6 +110,13 @@ class Executable(Protocol):
 
         `taken` is part of what `donations` allows; the caller is the only one who holds those
         arguments' buffers, which are contiguous and may be written to.
+        """
+        ...
+
+    def direct(self, leaves: Sequence[Any]) -> DirectCall | None:
+        """A quicker call for arguments of the types, dtypes and shapes of these, if there is one.
+
+        They may be arrays of ours or NumPy's.
         """
         ...
 

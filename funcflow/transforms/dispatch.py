@@ -2,7 +2,8 @@
 
 The general way works out abstract values, static arguments and error messages. A call with the
 same structure, types, dtypes and shapes as an earlier one needs none of that: its key is put
-together from what arrays say of themselves, which takes a microsecond or two.
+together from what arrays say of themselves, which takes a microsecond or two. In front of that, the
+signature called last has a direct way if the backend offers one: native code compares the arrays.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -17,9 +18,12 @@ from funcflow.core.config import config
 from funcflow.core.pytree import PyTreeDef, tree_flatten
 from funcflow.core.trace import EVAL, current_trace
 from funcflow.transforms.donation import Donation
+from funcflow.transforms.levels import ARRAYS, in_order_of, levels
 
 # What runs for a signature: given the arguments' buffers, a list that is used up, and their leaves.
 KnownCall: TypeAlias = Callable[[list[Any], Sequence[Any]], Any]
+# What tries a signature: given the arguments as they are. None if they have another one.
+DirectCall: TypeAlias = Callable[[tuple[Any, ...]], Any]
 
 
 def known_call(
@@ -41,6 +45,41 @@ def known_call(
     return lambda buffers, leaves: results(executable(*buffers))
 
 
+def direct_call(
+    executable: Executable,
+    constants: tuple[Any, ...],
+    results: Callable[[Sequence[Any]], Any],
+    args: tuple[Any, ...],
+    in_tree: PyTreeDef,
+) -> DirectCall | None:
+    """A call for arguments like these under the settings in force, if the backend has one.
+
+    The backend compares the arrays. The call returns None if something is different.
+    """
+    found, state = levels(args), config.state()
+    if found is None or axes_key():
+        return None
+    structure, leaves = found
+    flat = all(type(x) in ARRAYS for x in args)
+    order = in_order_of(in_tree)
+    run = executable.direct((*constants, *order(leaves)))
+    if run is None:
+        return None
+
+    def call(args: tuple[Any, ...]) -> Any:
+        if current_trace.get() is not EVAL or config.state() != state or axes_key():
+            return None
+        if not flat:
+            found = levels(args)
+            if found is None or found[0] != structure:
+                return None
+            args = order(found[1])
+        outputs = run((*constants, *args) if constants else args)
+        return None if outputs is None else results(outputs)
+
+    return call
+
+
 def results_maker(weak: Sequence[bool], tree: PyTreeDef) -> Callable[[Sequence[Any]], Any]:
     """What makes a call's result of the buffers that an executable returns."""
     classes = [WeakArray if w else ConcreteArray for w in weak]
@@ -53,7 +92,7 @@ def results_maker(weak: Sequence[bool], tree: PyTreeDef) -> Callable[[Sequence[A
     return lambda buffers: unflatten([c(x) for c, x in zip(classes, buffers, strict=True)])
 
 
-_ARRAYS = (ConcreteArray, WeakArray)
+_ARRAYS = (ConcreteArray, WeakArray)  # those that have a buffer inside
 _ARRAY_SET, _NUMPY = set(_ARRAYS), {np.ndarray}
 
 

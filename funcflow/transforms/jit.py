@@ -27,7 +27,14 @@ from funcflow.core.rules import CALLS, define
 from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
-from funcflow.transforms.dispatch import KnownCall, known_call, results_maker, signature
+from funcflow.transforms.dispatch import (
+    DirectCall,
+    KnownCall,
+    direct_call,
+    known_call,
+    results_maker,
+    signature,
+)
 from funcflow.transforms.donation import DonatedArguments, Donation
 from funcflow.transforms.executables import compiled, lowered
 from funcflow.transforms.signatures import MAX_ENTRIES, CacheInfo, Signature, Signatures
@@ -148,15 +155,21 @@ class JitFunction:
             f"jit of {name}", fun, donate_argnums, donate_argnames, self._static, strict_donation
         )
         self._signatures: Signatures[_Entry] = Signatures()
-        self._known: dict[Hashable, KnownCall] = {}
+        self._known: dict[Hashable, tuple[KnownCall, DirectCall | None]] = {}
+        self._direct: DirectCall | None = None  # of the signature called last
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         key = None
         try:
+            direct = self._direct
+            if direct is not None and not kwargs and (result := direct(args)) is not None:
+                self._signatures.hits += 1
+                return result
             if not kwargs and (known := signature(args)) is not None:
                 key, buffers, leaves = known
-                call = self._known.get(key)
-                if call is not None:
+                ways = self._known.get(key)
+                if ways is not None:
+                    call, self._direct = ways
                     self._signatures.hits += 1
                     del known  # so that only the list refers to what may be given away
                     return call(buffers, leaves)
@@ -191,7 +204,7 @@ class JitFunction:
             executable = self._executable(entry, in_tree, given)
             outs = self._run(executable, entry, leaves)
             if key is not None and not static:
-                self._remember(key, executable, entry)
+                self._remember(key, executable, entry, args, in_tree)
         else:
             outs = jit_p.bind(*entry.consts, *leaves, jaxpr=entry.jaxpr, name=self._name)
         return entry.out_tree.unflatten(outs)
@@ -218,11 +231,23 @@ class JitFunction:
             outs = entry.donation.run(executable, buffers, leaves)
         return [wrap(x, weak) for x, weak in zip(outs, entry.weak, strict=True)]
 
-    def _remember(self, key: Hashable, executable: Executable, entry: _Entry) -> None:
+    def _remember(
+        self,
+        key: Hashable,
+        executable: Executable,
+        entry: _Entry,
+        args: tuple[Any, ...],
+        in_tree: PyTreeDef,
+    ) -> None:
         """Let calls of this signature take the short way."""
         constants = tuple(map(as_buffer, entry.consts))
         results = results_maker(entry.weak, entry.out_tree)
-        self._known[key] = known_call(executable, constants, results, entry.donation)
+        call = known_call(executable, constants, results, entry.donation)
+        direct = None
+        if entry.donation is None:
+            direct = direct_call(executable, constants, results, args, in_tree)
+        self._known[key] = call, direct
+        self._direct = direct
         if len(self._known) > MAX_ENTRIES:
             self._known.clear()
 
@@ -301,6 +326,7 @@ class JitFunction:
         """Forget all signatures."""
         self._signatures.clear()
         self._known.clear()
+        self._direct = None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         # a jitted method is bound like any other

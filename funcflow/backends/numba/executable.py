@@ -17,7 +17,7 @@ from funcflow.backends.passes.memory import Arena
 from funcflow.backends.pool import Pool, default_limit
 from funcflow.backends.program import Buffer, HostCall, Program, Routine, Step, View
 from funcflow.core import rules
-from funcflow.core.backend import Donations, Memory
+from funcflow.core.backend import DirectCall, Donations, Memory
 from funcflow.core.interpret import bodies
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.trace import EVAL, under
@@ -88,6 +88,30 @@ class Executable:
         else:
             self._run(buffers, outputs)
         return outputs
+
+    def direct(self, leaves: Sequence[Any]) -> DirectCall | None:
+        """A call with arguments as they are, arrays of ours or NumPy's, that must be like these."""
+        if self._simple is None or not self.program.outputs:
+            return None
+        run = self._simple.guarded(leaves)
+        if run is None:
+            return None
+        kept = self, [x.dtype for x in leaves]  # native code knows them by address
+        allocate, shapes, dtypes = self._allocate, self._shapes, self._dtypes
+        if len(shapes) > 1:
+
+            def call(leaves: tuple[Any, ...], kept: Any = kept) -> Sequence[Any] | None:
+                outputs = tuple(map(allocate, shapes, dtypes))
+                return outputs if run(leaves, outputs) else None
+
+            return call
+        (shape,), (dtype,) = shapes, dtypes
+
+        def call_for_one(leaves: tuple[Any, ...], kept: Any = kept) -> Sequence[Any] | None:
+            outputs = (allocate(shape, dtype),)
+            return outputs if run(leaves, outputs) else None
+
+        return call_for_one
 
     def call_with(self, buffers: Sequence[Any], taken: Mapping[int, int]) -> Sequence[Any]:
         """A call in which results take the memory of arguments, as `donations` allows it."""

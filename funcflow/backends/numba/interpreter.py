@@ -9,9 +9,12 @@ native code, takes a tenth of that. All of it has a plain way around for other i
 import ctypes
 from collections.abc import Callable
 from functools import cache
+from sysconfig import get_config_var
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from funcflow.core.array import ConcreteArray, WeakArray, as_buffer
 
 _C_CONTIGUOUS, _ALIGNED = 0x1, 0x100
 # The flags of arrays that kernels take as they are.
@@ -21,8 +24,9 @@ FLAGS = _C_CONTIGUOUS | _ALIGNED
 class Layout(NamedTuple):
     """Byte offsets in CPython's objects: where an object's own fields begin, and a tuple's items.
 
-    The type is the last field of the common head. An array's fields are the data's address, the
-    number of axes, four pointers, and the flags.
+    The type is the last field of the common head, a tuple's length the last one before its items.
+    An array's fields are the data's address, the number of axes, four pointers (the shape's first,
+    the dtype's last), and the flags.
     """
 
     fields: int
@@ -31,6 +35,22 @@ class Layout(NamedTuple):
     @property
     def type(self) -> int:
         return self.fields - 8
+
+    @property
+    def size(self) -> int:
+        return self.items - 8
+
+    @property
+    def ndim(self) -> int:
+        return self.fields + 8
+
+    @property
+    def shape(self) -> int:
+        return self.fields + 16
+
+    @property
+    def dtype(self) -> int:
+        return self.fields + 40
 
     @property
     def flags(self) -> int:
@@ -49,18 +69,40 @@ def layout() -> Layout | None:
 def layout_holds(layout: Layout, array: np.ndarray[Any, Any]) -> bool:
     """Whether an array's fields are found where the layout says."""
     pair = (None, array)
-
-    def word(address: int) -> int | None:
-        return ctypes.c_void_p.from_address(address).value
-
     flags = ctypes.c_int32.from_address(id(array) + layout.flags).value
     return (
-        word(id(pair) + layout.items + 8) == id(array)
-        and word(id(array) + layout.type) == id(np.ndarray)
-        and word(id(array) + layout.fields) == array.ctypes.data
+        _word(id(pair) + layout.items + 8) == id(array)
+        and _word(id(pair) + layout.size) == len(pair)
+        and _word(id(array) + layout.type) == id(np.ndarray)
+        and _word(id(array) + layout.fields) == array.ctypes.data
+        and ctypes.c_int32.from_address(id(array) + layout.ndim).value == array.ndim
+        and _extents(_word(id(array) + layout.shape), array.ndim) == array.shape
+        and _word(id(array) + layout.dtype) == id(array.dtype)
         and flags & FLAGS
         == _C_CONTIGUOUS * array.flags.c_contiguous + _ALIGNED * array.flags.aligned
     )
+
+
+def _word(address: int) -> int | None:
+    return ctypes.c_void_p.from_address(address).value
+
+
+def _extents(address: int | None, count: int) -> tuple[int, ...]:
+    return tuple((ctypes.c_ssize_t * count).from_address(address)) if address else ()
+
+
+@cache
+def offset_of_value() -> int | None:
+    """Where in an `Array` its NumPy array is found, or None if native code cannot look into it."""
+    found = layout()
+    # without the lock, an array could vanish between finding it and holding it
+    if found is None or get_config_var("Py_GIL_DISABLED"):
+        return None
+    arrays = [cls(np.zeros(3)) for cls in (ConcreteArray, WeakArray)]
+    for offset in range(found.fields, ConcreteArray.__basicsize__, 8):
+        if all(_word(id(x) + offset) == id(as_buffer(x)) for x in arrays):
+            return offset
+    return None
 
 
 # --- builtin functions --------------------------------------------------------------------------
@@ -76,6 +118,7 @@ class Interface(ctypes.Structure):
         ("true", ctypes.c_void_p),
         ("false", ctypes.c_void_p),
         ("array", ctypes.c_void_p),  # NumPy's type of arrays
+        ("leave", ctypes.c_void_p),  # void Py_DecRef(PyObject *)
     )
 
 
@@ -83,7 +126,8 @@ class Interface(ctypes.Structure):
 def interface() -> Interface:
     """That of this process."""
     functions = [_address(name) for name in ("PyEval_SaveThread", "PyEval_RestoreThread")]
-    return Interface(*functions, _address("Py_IncRef"), id(True), id(False), id(np.ndarray))
+    refer, leave = _address("Py_IncRef"), _address("Py_DecRef")
+    return Interface(*functions, refer, id(True), id(False), id(np.ndarray), leave)
 
 
 def _address(name: str) -> int | None:

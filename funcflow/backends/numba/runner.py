@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcflow.backends.numba import interpreter, placement, runtime, threads
+from funcflow.backends.numba import direct, interpreter, placement, runtime, threads
 from funcflow.backends.numba.interpreter import Layout
 
 # A record's grain, where it is not the least number of indices that is worth a thread.
@@ -110,6 +110,17 @@ class StepTable:
             arguments = tuple(np.require(a, requirements=["C", "A", "E"]) for a in arguments)
             self._run_slowly(arguments, outputs, arena)
 
+    def guarded(self, arguments: Sequence[Any]) -> Callable[..., bool] | None:
+        """What runs the steps, which need no arena, if the arguments are like these.
+
+        It takes a tuple of arguments and one of outputs, and says whether it ran. The arguments
+        may be `Array`s. They are alike if types, dtypes and shapes are the same. None if there is
+        no way to look into them. The table and the arguments' dtypes must live as long as it does.
+        """
+        guard = direct.guard(self.address, arguments)
+        make = self._native.direct
+        return None if guard is None or make is None else make(guard)
+
     def _run_slowly(
         self,
         arguments: tuple[np.ndarray, ...],
@@ -129,6 +140,8 @@ class Native(NamedTuple):
     # Makes of a table's block what runs it, (arguments, outputs, arena) -> whether it could look
     # into the objects. None on interpreters whose objects lie otherwise.
     run: Callable[[np.ndarray], Callable[..., bool]] | None
+    # The same of a guard, see `direct`: (arguments, outputs) -> whether it ran.
+    direct: Callable[[np.ndarray], Callable[..., bool]] | None
     execute: Any  # (address of slots, table's address)
     execute_address: int
 
@@ -140,10 +153,11 @@ def native() -> Native:
     text = source(layout or Layout(0, 0))
     library = runtime.load_object(runtime.object_code(text, lambda: text))
     run = interpreter.builtin_maker("run", library.address("call")) if layout else None
+    guarded = interpreter.builtin_maker("direct", library.address("direct")) if layout else None
     word = ctypes.c_ssize_t
     execute = ctypes.CFUNCTYPE(None, word, word)(library.address("execute"))
     _libraries.append(library)
-    return Native(run, execute, library.address("execute"))
+    return Native(run, guarded, execute, library.address("execute"))
 
 
 _libraries: list[runtime.Library] = []
@@ -190,15 +204,23 @@ def _pack(
 
 def source(layout: Layout) -> str:
     """LLVM IR of the runner, for objects of a layout."""
+    offsets = {
+        "type": layout.type,
+        "data": layout.fields,
+        "ndim": layout.ndim,
+        "shape": layout.shape,
+        "dtype": layout.dtype,
+        "flags": layout.flags,
+        "size": layout.size,
+        "items": layout.items,
+    }
     return _SOURCE.substitute(
-        type=layout.type,
-        data=layout.fields,
-        flags=layout.flags,
-        items=layout.items,
+        offsets,
         required=interpreter.FLAGS,
         header=_HEADER,
         record=_RECORD,
         placement=placement.CODE,
+        direct=Template(direct.CODE).substitute(offsets),
     )
 
 
@@ -234,8 +256,10 @@ go:
   %take.lock = load ptr, ptr %take.at
   %refer.at = getelementptr ptr, ptr %interface, i64 2
   %refer = load ptr, ptr %refer.at
+  %items = getelementptr i8, ptr %arguments, i64 $items
+  %output.items = getelementptr i8, ptr %outputs, i64 $items
   %thread = call ptr %release()
-  %refused = call i64 @run(ptr %steps, ptr %arguments, ptr %outputs, ptr %arena, ptr %array)
+  %refused = call i64 @run(ptr %steps, ptr %items, ptr %output.items, ptr %arena, ptr %array)
   call void %take.lock(ptr %thread)
   %place = add i64 %refused, 3
   %answer.at = getelementptr ptr, ptr %interface, i64 %place
@@ -291,11 +315,10 @@ refuse:
   ret i64 1
 }
 
-; Puts the data addresses of a tuple's arrays into a table. Not 0 if one is no array as kernels
+; Puts the data addresses of arrays into a table. Not 0 if one is no array as kernels
 ; expect them: contiguous, aligned, and of no subclass.
-define internal i64 @prepare(ptr %tuple, i64 %count, ptr %type, ptr %table) nounwind {
+define internal i64 @prepare(ptr %items, i64 %count, ptr %type, ptr %table) nounwind {
 entry:
-  %items = getelementptr i8, ptr %tuple, i64 $items
   br label %next
 next:
   %i = phi i64 [0, %entry], [%i.next, %store]
@@ -488,4 +511,5 @@ done:
 declare i64 @llvm.smin.i64(i64, i64)
 
 $placement
+$direct
 """)

@@ -1,0 +1,155 @@
+"""Calls of known signatures: the direct way gives what the general way gives, or stands aside."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import funcflow as ff
+import funcflow.numpy as fnp
+from funcflow import errors
+from funcflow.core.array import ConcreteArray
+
+
+def jitted(function, *args):
+    """A jitted function that was called, so that its direct way is open for such arguments."""
+    f = ff.jit(function)
+    f(*args)
+    assert f._direct is not None and f._direct(args) is not None
+    return f
+
+
+def test_the_same_signature_again():
+    f = jitted(lambda x, y: x * 2 + y, fnp.ones(3), np.ones(3, "float32"))
+    for n in range(3):
+        got = f(fnp.full(3, float(n), "float32"), np.full(3, 10 * n, "float32"))
+        np.testing.assert_array_equal(got, np.full(3, 12 * n, "float32"))
+    assert f.cache_info()[:2] == (3, 1)
+
+
+X = fnp.arange(6.0).reshape(2, 3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        fnp.arange(6.0).reshape(3, 2),
+        fnp.arange(6.0),
+        fnp.arange(12.0).reshape(2, 2, 3),
+        fnp.arange(6.0, dtype="float64").reshape(2, 3),
+        fnp.arange(6, dtype="int32").reshape(2, 3),
+        fnp.arange(6.0, dtype="bfloat16").reshape(2, 3),
+        np.arange(6.0, dtype="float32").reshape(2, 3),
+        np.ma.array(np.arange(6.0, dtype="float32").reshape(2, 3)),
+        fnp.asarray(2.0),
+        2.0,
+        np.float32(2),
+    ],
+)
+def test_another_signature(other):
+    f = jitted(lambda x: x + 1, X)
+    assert f._direct((other,)) is None
+    expected = ff.jit(lambda x: x + 1)(other)
+    got = f(other)
+    assert got.aval == expected.aval
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(f(X), np.array(X) + 1)
+
+
+def test_another_number_of_arguments():
+    f = jitted(lambda *xs: sum(xs[1:], xs[0]), X, X)
+    np.testing.assert_array_equal(f(X), X)
+    np.testing.assert_array_equal(f(X, X, X), np.array(X) * 3)
+
+
+def test_weak_types():
+    weak = fnp.asarray(1.0)
+    f = jitted(lambda x: x + fnp.ones((), "bfloat16"), weak)
+    assert weak.weak_type and f(weak).dtype == fnp.bfloat16
+    assert f(fnp.float32(1.0)).dtype == np.float32
+    assert jitted(lambda x: x * 2, weak)(weak).weak_type
+
+
+@pytest.mark.parametrize("make", [lambda x: x.T, lambda x: x[:, ::-1], lambda x: x[::2]])
+def test_arrays_that_are_not_contiguous(make):
+    x = make(np.arange(16.0, dtype="float32").reshape(4, 4))
+    f = jitted(lambda x: x + 1, x.copy())
+    assert f._direct((x,)) is None
+    np.testing.assert_array_equal(f(x), x + 1)
+
+
+def test_subclasses_take_the_general_way():
+    class Mine(ConcreteArray):
+        pass
+
+    f = jitted(lambda x: x + 1, X)
+    assert f._direct((Mine(np.array(X)),)) is None
+    np.testing.assert_array_equal(f(Mine(np.array(X))), np.array(X) + 1)
+
+
+def test_captured_arrays_and_several_results():
+    w, state = fnp.arange(3.0), {"b": fnp.ones(3), "a": fnp.zeros(3)}
+    f = jitted(lambda t, x: {"sum": t["a"] + w * x, "all": (t["b"] - x, x * 2)}, state, w)
+    a, b = fnp.full(3, 7.0, "float32"), fnp.full(3, 5.0, "float32")
+    got = f({"b": b, "a": a}, fnp.ones(3))
+    np.testing.assert_array_equal(got["sum"], [7, 8, 9])
+    np.testing.assert_array_equal(got["all"], [[4, 4, 4], [2, 2, 2]])
+    # filled in another order, it is another structure to the direct way and the same to others
+    assert f._direct(({"a": a, "b": b}, fnp.ones(3))) is None
+    got = f({"a": a, "b": b}, fnp.ones(3))
+    np.testing.assert_array_equal(got["sum"], [7, 8, 9])
+    assert f.cache_info().misses == 1
+
+
+def test_signatures_that_take_turns():
+    f = ff.jit(lambda x: x * 2)
+    for _ in range(3):
+        for shape in ((2,), (3,), (2, 2)):
+            np.testing.assert_array_equal(f(fnp.ones(shape)), np.full(shape, 2.0))
+    assert f.cache_info()[:2] == (6, 3)
+
+
+def test_settings_and_transforms_are_heeded():
+    f = jitted(lambda x: x + fnp.ones(3), fnp.ones(3))
+    x = fnp.ones(3)
+    with ff.config(default_float="float64"):
+        assert f(x).dtype == np.float64
+    assert f(x).dtype == np.float32
+    with ff.config(disable_jit=True):
+        np.testing.assert_array_equal(f(x), [2, 2, 2])
+    np.testing.assert_array_equal(ff.grad(lambda x: f(x).sum())(x), np.ones(3))
+    np.testing.assert_array_equal(ff.vmap(f)(fnp.ones((2, 3))), np.full((2, 3), 2.0))
+    # an array that is not mapped, while a transform is at work
+    jaxpr = ff.make_jaxpr(lambda y: f(x) + y)(x)
+    assert any(eqn.primitive.name == "jit" for eqn in jaxpr.jaxpr.eqns)
+
+
+def test_deleted_arrays_raise():
+    f = jitted(lambda x: x + 1, fnp.ones(3000))
+    x = fnp.ones(3000)
+    ff.jit(lambda x: x * 2, donate_argnums=0)(x)
+    with pytest.raises(errors.DeletedArrayError):
+        f(x)
+
+
+def test_clearing_the_cache_forgets_the_direct_way():
+    f = jitted(lambda x: x + 1, X)
+    f.clear_cache()
+    f(X)
+    assert f.cache_info()[:2] == (0, 2)
+
+
+def test_threads():
+    f = ff.jit(lambda x: x * 2)
+    wrong = []
+
+    def work(n):
+        x = fnp.full(n, float(n))
+        wrong.extend(1 for _ in range(500) if float(f(x)[-1]) != 2 * n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in (3, 4, 3, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
