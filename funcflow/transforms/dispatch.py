@@ -3,7 +3,7 @@
 The general way works out abstract values, static arguments and error messages. A call with the
 same structure, types, dtypes and shapes as an earlier one needs none of that: its key is put
 together from what arrays say of themselves, which takes a microsecond or two. In front of that, the
-signature called last has a direct way if the backend offers one: native code compares the arrays.
+signature in use has a direct way if the backend offers one: native code compares the arrays.
 """
 
 from collections.abc import Callable, Hashable, Sequence

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from types import MethodType
-from typing import Any
+from typing import Any, TypeAlias
 
 from funcflow.core.array import ConcreteArray, as_buffer, aval_of, wrap
 from funcflow.core.aval import ShapedArray, Zero
@@ -135,6 +135,9 @@ class _Entry:
         self.donation: Donation | None = None
 
 
+_Ways: TypeAlias = tuple[KnownCall, DirectCall | None]  # in which a signature is called
+
+
 class JitFunction:
     """A function that is compiled for each signature it is called with."""
 
@@ -155,8 +158,10 @@ class JitFunction:
             f"jit of {name}", fun, donate_argnums, donate_argnames, self._static, strict_donation
         )
         self._signatures: Signatures[_Entry] = Signatures()
-        self._known: dict[Hashable, tuple[KnownCall, DirectCall | None]] = {}
-        self._direct: DirectCall | None = None  # of the signature called last
+        self._known: dict[Hashable, _Ways] = {}
+        # The direct way is that of one signature: a new one, or one that came twice the other way.
+        self._direct: DirectCall | None = None
+        self._before: _Ways | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         key = None
@@ -169,7 +174,10 @@ class JitFunction:
                 key, buffers, leaves = known
                 ways = self._known.get(key)
                 if ways is not None:
-                    call, self._direct = ways
+                    call, direct = ways
+                    if ways is self._before:
+                        self._direct = direct
+                    self._before = ways
                     self._signatures.hits += 1
                     del known  # so that only the list refers to what may be given away
                     return call(buffers, leaves)
@@ -326,7 +334,7 @@ class JitFunction:
         """Forget all signatures."""
         self._signatures.clear()
         self._known.clear()
-        self._direct = None
+        self._direct = self._before = None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         # a jitted method is bound like any other

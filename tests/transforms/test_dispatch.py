@@ -101,6 +101,24 @@ def test_captured_arrays_and_several_results():
     assert f.cache_info().misses == 1
 
 
+@pytest.mark.parametrize("n", [30, 30_000])  # with an arena of its own, and with the pool's
+def test_programs_that_need_an_arena(n):
+    def function(tree, x):
+        scaled = x * tree["scale"]
+        return scaled - scaled[::-1].cumsum() + tree["shift"]
+
+    rng = np.random.default_rng(0)
+    tree = {"shift": fnp.array(rng.random(n)), "scale": fnp.array(rng.random(n))}
+    x = fnp.array(rng.random(n))
+    assert ff.jit(function).lower(tree, x).memory().temporaries
+    f = jitted(function, tree, x)
+    for _ in range(3):
+        with ff.config(disable_jit=True):
+            expected = f(tree, x)
+        np.testing.assert_allclose(f(tree, x), expected, rtol=1e-4, atol=1e-3)
+        x = x + 1
+
+
 def test_signatures_that_take_turns():
     f = ff.jit(lambda x: x * 2)
     for _ in range(3):

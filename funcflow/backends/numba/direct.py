@@ -48,8 +48,8 @@ def guard(table: int, arguments: Sequence[Any]) -> np.ndarray | None:
     return words
 
 
-# Made of a guard, `direct` takes a tuple of arguments and one of output arrays. The offsets are
-# those of `runner.source`, which this is a part of.
+# Made of a guard, `direct` takes a tuple of arguments, one of output arrays, and an arena or None.
+# The offsets are those of `runner.source`, which this is a part of.
 CODE = """
 define ptr @direct(ptr %own, ptr %args, i64 %count) nounwind {
 entry:
@@ -69,6 +69,9 @@ entry:
   %arguments = load ptr, ptr %args
   %outputs.at = getelementptr ptr, ptr %args, i64 1
   %outputs = load ptr, ptr %outputs.at
+  %arena.at = getelementptr ptr, ptr %args, i64 2
+  %arena.object = load ptr, ptr %arena.at
+  %arena = call ptr @data.of(ptr %arena.object, ptr %array)
   %size.at = getelementptr i8, ptr %arguments, i64 $size
   %size = load i64, ptr %size.at
   %as.many = icmp eq i64 %size, %narguments
@@ -83,7 +86,7 @@ go:
   %release = load ptr, ptr %interface
   %thread = call ptr %release()
   %output.items = getelementptr i8, ptr %outputs, i64 $items
-  %refused = call i64 @run(ptr %steps, ptr %found, ptr %output.items, ptr null, ptr %array)
+  %refused = call i64 @run(ptr %steps, ptr %found, ptr %output.items, ptr %arena, ptr %array)
   %take.at = getelementptr ptr, ptr %interface, i64 1
   %take.lock = load ptr, ptr %take.at
   call void %take.lock(ptr %thread)

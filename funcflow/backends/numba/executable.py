@@ -71,9 +71,10 @@ class Executable:
         self._tables: list[StepTable] = []
         # a table also where there are no steps, so that loops can have such a body
         self._segments = self._segmented(program.steps) or self._native([], {})
-        # a program that is nothing but one table, which needs no memory of its own
-        alone = len(self._segments) == len(self._tables) == 1 and not arena.size
-        self._simple = self._tables[0] if alone else None
+        # of a program that is nothing but one table; a simple one needs no memory of its own
+        alone = len(self._segments) == len(self._tables) == 1
+        self._alone = self._tables[0] if alone else None
+        self._simple = None if arena.size else self._alone
 
     @property
     def table(self) -> StepTable | None:
@@ -91,25 +92,27 @@ class Executable:
 
     def direct(self, leaves: Sequence[Any]) -> DirectCall | None:
         """A call with arguments as they are, arrays of ours or NumPy's, that must be like these."""
-        if self._simple is None or not self.program.outputs:
+        if self._alone is None or not self.program.outputs:
             return None
-        run = self._simple.guarded(leaves)
+        run = self._alone.guarded(leaves)
         if run is None:
             return None
         kept = self, [x.dtype for x in leaves]  # native code knows them by address
         allocate, shapes, dtypes = self._allocate, self._shapes, self._dtypes
-        if len(shapes) > 1:
 
-            def call(leaves: tuple[Any, ...], kept: Any = kept) -> Sequence[Any] | None:
-                outputs = tuple(map(allocate, shapes, dtypes))
-                return outputs if run(leaves, outputs) else None
+        def call(leaves: tuple[Any, ...], kept: Any = kept) -> Sequence[Any] | None:
+            outputs, arena = tuple(map(allocate, shapes, dtypes)), self._take_arena()
+            ran = run(leaves, outputs, arena)
+            self._leave_arena(arena)
+            return outputs if ran else None
 
+        if len(shapes) > 1 or self.arena.size:
             return call
         (shape,), (dtype,) = shapes, dtypes
 
         def call_for_one(leaves: tuple[Any, ...], kept: Any = kept) -> Sequence[Any] | None:
             outputs = (allocate(shape, dtype),)
-            return outputs if run(leaves, outputs) else None
+            return outputs if run(leaves, outputs, None) else None
 
         return call_for_one
 
@@ -128,8 +131,7 @@ class Executable:
         arena = self._take_arena()
         for run in self._segments:
             run(buffers, outputs, arena)
-        if arena is not None and self.arena.size < _OWN_ARENA:
-            self._arenas.append(arena)
+        self._leave_arena(arena)
 
     def _take_arena(self) -> Any:
         """Memory for the temporaries. Small pieces stay with the program, others with the pool."""
@@ -139,6 +141,10 @@ class Executable:
             return self._arenas.pop()
         except IndexError:
             return pool().take(self.arena.size)
+
+    def _leave_arena(self, arena: Any) -> None:
+        if arena is not None and self.arena.size < _OWN_ARENA:
+            self._arenas.append(arena)
 
     def memory(self) -> Memory:
         """What a call needs, donations aside; Python's steps may need more while they run."""

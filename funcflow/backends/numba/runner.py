@@ -111,11 +111,11 @@ class StepTable:
             self._run_slowly(arguments, outputs, arena)
 
     def guarded(self, arguments: Sequence[Any]) -> Callable[..., bool] | None:
-        """What runs the steps, which need no arena, if the arguments are like these.
+        """What runs the steps if the arguments are like these, and says whether it did.
 
-        It takes a tuple of arguments and one of outputs, and says whether it ran. The arguments
-        may be `Array`s. They are alike if types, dtypes and shapes are the same. None if there is
-        no way to look into them. The table and the arguments' dtypes must live as long as it does.
+        It takes what `run` takes, all three. The arguments may be `Array`s. They are alike if
+        types, dtypes and shapes are the same. None if there is no way to look into them. The table
+        and the arguments' dtypes must live as long as it does.
         """
         guard = direct.guard(self.address, arguments)
         make = self._native.direct
@@ -140,7 +140,7 @@ class Native(NamedTuple):
     # Makes of a table's block what runs it, (arguments, outputs, arena) -> whether it could look
     # into the objects. None on interpreters whose objects lie otherwise.
     run: Callable[[np.ndarray], Callable[..., bool]] | None
-    # The same of a guard, see `direct`: (arguments, outputs) -> whether it ran.
+    # The same of a guard, see `direct`.
     direct: Callable[[np.ndarray], Callable[..., bool]] | None
     execute: Any  # (address of slots, table's address)
     execute_address: int
@@ -241,16 +241,7 @@ entry:
   %outputs = load ptr, ptr %outputs.at
   %arena.at = getelementptr ptr, ptr %args, i64 2
   %arena.object = load ptr, ptr %arena.at
-  %arena.type.at = getelementptr i8, ptr %arena.object, i64 $type
-  %arena.type = load ptr, ptr %arena.type.at
-  %has.arena = icmp eq ptr %arena.type, %array
-  br i1 %has.arena, label %take, label %go
-take:
-  %arena.data.at = getelementptr i8, ptr %arena.object, i64 $data
-  %arena.data = load ptr, ptr %arena.data.at
-  br label %go
-go:
-  %arena = phi ptr [null, %entry], [%arena.data, %take]
+  %arena = call ptr @data.of(ptr %arena.object, ptr %array)
   %release = load ptr, ptr %interface
   %take.at = getelementptr ptr, ptr %interface, i64 1
   %take.lock = load ptr, ptr %take.at
@@ -266,6 +257,21 @@ go:
   %answer = load ptr, ptr %answer.at
   call void %refer(ptr %answer)
   ret ptr %answer
+}
+
+; Where an array's data are; null of what is no array, such as None.
+define internal ptr @data.of(ptr %object, ptr %array) nounwind {
+entry:
+  %type.at = getelementptr i8, ptr %object, i64 $type
+  %type.is = load ptr, ptr %type.at
+  %is.array = icmp eq ptr %type.is, %array
+  br i1 %is.array, label %take, label %none
+take:
+  %data.at = getelementptr i8, ptr %object, i64 $data
+  %data = load ptr, ptr %data.at
+  ret ptr %data
+none:
+  ret ptr null
 }
 
 ; Runs a table. Not 0 if an object is not as it was expected, and nothing ran.

@@ -20,13 +20,13 @@ def test_counts_of_references_are_kept():
     table = StepTable(2, 1, [], [])
     run = table.guarded((ours, plain))
     arguments, outputs, other = (ours, plain), (out,), (ours, np.zeros(5))
-    assert run(arguments, outputs) and not run(other, outputs)
+    assert run(arguments, outputs, None) and not run(other, outputs, None)
     watched = (inner, ours, plain, out, arguments, outputs, inner.dtype.type)
     before = [sys.getrefcount(x) for x in watched]
     answers = sys.getrefcount(True) + sys.getrefcount(False)
     for _ in range(1000):
-        run(arguments, outputs)
-        run(other, outputs)
+        run(arguments, outputs, None)
+        run(other, outputs, None)
     assert [sys.getrefcount(x) for x in watched] == before
     # other threads of the test's process may refer to these as well
     assert abs(sys.getrefcount(True) + sys.getrefcount(False) - answers) < 500
@@ -55,18 +55,18 @@ EMPTY = ConcreteArray.__new__(ConcreteArray)  # nothing was put into it
 )
 def test_what_is_different_is_refused(other):
     run = StepTable(1, 0, [], []).guarded((ConcreteArray(LIKE),))
-    assert run((ConcreteArray(LIKE.copy()),), ())
-    assert not run((other,), ())
-    assert not run((), ())
-    assert not run((ConcreteArray(LIKE), ConcreteArray(LIKE)), ())
+    assert run((ConcreteArray(LIKE.copy()),), (), None)
+    assert not run((other,), (), None)
+    assert not run((), (), None)
+    assert not run((ConcreteArray(LIKE), ConcreteArray(LIKE)), (), None)
 
 
 def test_no_axes_and_no_elements():
     arrays = ConcreteArray(np.zeros(())), np.zeros((0, 3))
     run = StepTable(2, 0, [], []).guarded(arrays)
-    assert run(arrays, ())
-    assert not run((arrays[0], np.zeros((0, 4))), ())
-    assert StepTable(0, 0, [], []).guarded(())((), ())
+    assert run(arrays, (), None)
+    assert not run((arrays[0], np.zeros((0, 4))), (), None)
+    assert StepTable(0, 0, [], []).guarded(())((), (), None)
 
 
 def test_classes_that_native_code_does_not_know():
