@@ -28,7 +28,8 @@ SAMPLE_SECONDS = 5e-3  # a call shorter than this is repeated, and the mean of i
 PAUSE_SECONDS = 0.03
 DISTURBED = 2  # a median this many times the minimum was not measured in quiet
 COPY = "copy"  # the column of a plain copy of the same bytes, which is no rival
-TITLES = {**harness.LIBRARIES, "torch_compile": "torch.compile"}
+BY_HAND = "by_hand"  # the column of a loop that somebody wrote for Numba
+TITLES = {**harness.LIBRARIES, "torch_compile": "torch.compile", BY_HAND: "Numba by hand"}
 
 Program = Callable[[], Any]  # one call, its arguments bound, its result waited for
 Measured = Mapping[str, float]  # library (or COPY) -> seconds or bytes

@@ -25,14 +25,16 @@ CACHED_JAX = {
 }
 
 
-def in_cold_process(function: str, *arguments: Any) -> Callable[[Options], Measured]:
+def in_cold_process(
+    function: str, *arguments: Any, module: str = "fresh"
+) -> Callable[[Options], Measured]:
     """Measures the seconds that a function returns in processes that find their caches empty."""
 
     def case(library: str) -> float:
         with tempfile.TemporaryDirectory() as empty:
             environment = {"FUNCFLOW_CACHE_DIR": empty, "JAX_ENABLE_COMPILATION_CACHE": "false"}
             return harness.in_fresh_process(
-                "fresh", function, library, *arguments, environment=environment
+                module, function, library, *arguments, environment=environment
             ).result
 
     return lambda options: comparison.medians(

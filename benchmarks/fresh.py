@@ -47,8 +47,14 @@ def own_arrays(api: ModuleType, tree: Any) -> Any:
 def first_call(library: str, name: str) -> float:
     """Seconds of the first call; the library is imported and has compiled something trivial."""
     api = importlib.import_module(library)
+    return seconds_to_result(api, *program(api, name))
+
+
+def seconds_to_result(
+    api: ModuleType, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> float:
+    """Seconds of the first call of a function, after one of something trivial."""
     api.jit(lambda x: x + 1)(api.numpy.ones(3)).block_until_ready()
-    function, arguments = program(api, name)
     start = perf_counter()
     api.block_until_ready(api.jit(function)(*arguments))
     return perf_counter() - start
