@@ -82,13 +82,18 @@ def peak_bytes(library: str, name: str, quick: bool) -> int:
     mark is reset. Pages of files, such as the code of the libraries, do not count.
     """
     trained_step(library, TINY)  # loads whatever the library loads at its first use
+    return bytes_taken(lambda: trained_step(library, (QUICK if quick else FULL)[name]))
+
+
+def bytes_taken(make: Callable[[], Program]) -> int:
+    """What making a program leaves held, and the highest rise above it during some calls of it."""
     started = status_bytes("RssAnon")
-    step = trained_step(library, (QUICK if quick else FULL)[name])
+    program = make()
     held = status_bytes("RssAnon") - started
     before = status_bytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from VmRSS (man 5 proc)
     for _ in range(STEPS_IN_MEMORY):
-        step()
+        program()
     return held + status_bytes("VmHWM") - before
 
 
