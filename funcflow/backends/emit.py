@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from funcflow.backends.elements import apply, index_as, is_embedded
+from funcflow.backends.kernel_memo import MEMO, KernelKey, Written
 from funcflow.backends.loop_ir import INDEX, Builder, Kernel, Operand, Value
 from funcflow.backends.passes.groups import Group, Place
 from funcflow.backends.passes.kinds import DEAR, VIEWS
@@ -160,9 +161,7 @@ class GroupWriter:
         group, loops, blocks = self._group, self._loops, self._blocks
         stores = [(view, self._written_strides(v, view)) for v, view in writes.items()]
         self._stores = {v: len(self._read_views) + i for i, v in enumerate(writes)}
-        self._build = Builder()
         self._lanes = self._choose_lanes()
-        self._write_body()
         reads = list(zip(self._read_views, self._read_strides, strict=True))
         extents = dict(loops.extents)
         if blocks:
@@ -174,26 +173,55 @@ class GroupWriter:
             Operand(view.dtype, stride_kinds(s), written=i >= len(reads))
             for i, ((view, _), s) in enumerate(zip((*reads, *stores), strides, strict=True))
         )
-        kernel = Kernel(
-            len(self._order),
-            operands,
-            tuple(x.dtype for x in self._scalar_values),
-            self._build.body,
-            split=bool(self._outer_axes()),
-            ragged=blocks is not None,
-        )
+        key = self._key(operands)
+        written = MEMO.get(key.whole)
+        if written is None:
+            written = self._written(key, operands)
+        kernel = written.kernel
+        scalars = [key.scalars[number] for number in written.scalars]
         sizes = [extents[a] for a in self._order]
         tail = blocks.tail if blocks else 0
         return Step(
             kernel,
             tuple(self._read_views),
             tuple(view for view, _ in stores),
-            parameters(kernel, sizes, strides, self._scalar_values, tail),
+            parameters(kernel, sizes, strides, scalars, tail),
             sizes[0] if sizes else 1,
             grain(sizes) if kernel.split else 0,
             eqns=tuple(group.eqns),
-            origins=self._origins,
+            origins={value: group.eqns[number] for value, number in written.origins},
         )
+
+    def _key(self, operands: tuple[Operand, ...]) -> KernelKey:
+        """What the kernel is a function of: equal keys have equal kernels."""
+        group, loops = self._group, self._loops
+        key = KernelKey(self._defined, self._virtual, self._operand, self._number)
+        if self._blocks is not None:
+            key.literal(_extent_of(self._blocks))
+        for eqn in group.eqns:
+            rows = tuple(map(self._is_row, eqn.outvars))
+            key.add(eqn, self._operands(eqn), rows, group.operand_places.get(eqn))
+        vector = None if loops.vector is None else self._number[loops.vector]
+        form = len(loops.kept), len(loops.reduced), vector, self._blocks is not None, self._lanes
+        key.finish(form, operands, group, self._stores)
+        return key
+
+    def _written(self, key: KernelKey, operands: tuple[Operand, ...]) -> Written:
+        """The kernel, written, and kept for equal groups."""
+        self._build = Builder()
+        self._write_body()
+        kernel = Kernel(
+            len(self._order),
+            operands,
+            tuple(x.dtype for x in self._scalar_values),
+            self._build.body,
+            split=bool(self._outer_axes()),
+            ragged=self._blocks is not None,
+        )
+        numbers = {eqn: i for i, eqn in enumerate(self._group.eqns)}
+        origins = [(value, numbers[eqn]) for value, eqn in self._origins.items()]
+        scalars = [key.literals[found] for found in self._scalars]
+        return MEMO.put(key.whole, Written(kernel, tuple(scalars), tuple(origins)))
 
     def _written_strides(self, v: Var, view: View) -> dict[int, int]:
         place = self._group.places[v]
@@ -444,9 +472,8 @@ class GroupWriter:
         index = self._build.index(self._number[axis])
         if self._blocks is None or axis != self._blocks.axis:
             return index
-        before = self._build.let(
-            "mul", self._build.index(0), self._literal(np.asarray(self._blocks.extent, INDEX))
-        )
+        extent = self._literal(_extent_of(self._blocks))
+        before = self._build.let("mul", self._build.index(0), extent)
         return self._build.let("add", before, index)
 
     def _literal(self, value: np.ndarray[Any, Any]) -> Value:
@@ -458,6 +485,10 @@ class GroupWriter:
             self._scalars[key] = len(self._scalar_values)
             self._scalar_values.append(value[()])
         return self._build.scalar(self._scalars[key], dtype)
+
+
+def _extent_of(blocks: Blocks) -> np.ndarray[Any, Any]:
+    return np.asarray(blocks.extent, INDEX)
 
 
 def _is_heavy(eqns: Collection[JaxprEqn]) -> bool:

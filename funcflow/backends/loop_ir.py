@@ -250,7 +250,7 @@ def _body_lines(body: tuple[Statement, ...], names: dict[Value, str], indent: st
 
     for s in body:
         if isinstance(s, Let):
-            params = ", ".join(f"{k}={_shown(v)}" for k, v in s.params.items())
+            params = ", ".join(f"{k}={shown(v)}" for k, v in s.params.items())
             call = f"{s.op}[{params}]" if params else s.op
             yield f"{indent}{define(s.out)} = {call} {use(*s.args)}".rstrip()
         elif isinstance(s, Load):
@@ -276,7 +276,7 @@ def _body_lines(body: tuple[Statement, ...], names: dict[Value, str], indent: st
                 yield f"{indent}  next {nexts} giving {', '.join(map(define, r.results))}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A parameter as text; numbers by their bits, so that -0.0 and NaNs are told apart."""
     if isinstance(value, np.generic | np.ndarray):
         number = np.asarray(value)
