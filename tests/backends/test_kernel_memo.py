@@ -54,6 +54,7 @@ FUNCTIONS = {
     "another cast": lambda x: (x * 3).astype("f8"),
     "converted twice": lambda x: x.astype("f8").astype("f4") * 3,
     "converted twice, by way of fewer bits": lambda x: x.astype("f2").astype("f4") * 3,
+    "by way of integers": lambda x: x.astype("i2").astype("f4") * 3,
     "two of three": lambda x: (x * 3, (x * 3 + 5) * 7),
     "another two of three": lambda x: (x * 3 + 5, (x * 3 + 5) * 7),
     "variance": lambda x: fnp.var(x, -1),
