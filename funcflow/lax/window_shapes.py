@@ -24,6 +24,13 @@ class Window(NamedTuple):
     base_dilation: Shape
     window_dilation: Shape
 
+    @property
+    def tiles(self) -> bool:
+        """Whether windows are boxes side by side, without padding."""
+        solid = all(d == 1 for d in (*self.base_dilation, *self.window_dilation))
+        padded = any(n for pads in self.padding for n in pads)
+        return solid and not padded and self.window_strides == self.window_dimensions
+
     def shape(self, shape: Shape) -> Shape:
         """The number of windows along each axis of an array of the given shape."""
         widths = spread(shape, self.base_dilation)

@@ -287,6 +287,63 @@ def test_laws_of_select_and_gather_and_scatter_add():
     )
 
 
+# --- windows side by side ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("select", ["max", "min"])
+@pytest.mark.parametrize("shape, window", [((2, 4, 6, 16), (1, 2, 3, 1)), ((5, 7, 17), (2, 3, 1))])
+def test_derivatives_of_tiles_are_those_at_winners(select, shape, window):
+    combine, prim, worst = {
+        "max": (lax.max, lax.ge_p, -np.inf),
+        "min": (lax.min, lax.le_p, np.inf),
+    }[select]
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, shape).astype("float32")  # with ties
+    x[0, :2, :2] = np.nan
+
+    def pool(x):
+        return lax.reduce_window(x, worst, combine, window, window)
+
+    for f in (pool, ff.jit(pool)):
+        out, back = ff.vjp(f, x)
+        ct = rng.standard_normal(out.shape, "float32")
+        expected = lax.select_and_scatter_add(ct, x, prim, window, window)
+        np.testing.assert_array_equal(back(ct)[0], expected)
+        t = rng.standard_normal(shape, "float32")
+        expected = lax.select_and_gather_add(t, x, prim, window, window)
+        np.testing.assert_array_equal(ff.jvp(f, (x,), (t,))[1], expected)
+
+
+def test_laws_of_tiles():
+    x = matrix(0, (4, 3, 16))
+    pool = lambda x: lax.reduce_window(x, -np.inf, lax.max, (2, 2, 1), (2, 2, 1))  # noqa: E731
+    check_laws(pool, (x,))
+
+
+def test_what_tiles_choose_of_infinite_cotangents():
+    x = np.arange(64, dtype="float32").reshape(4, 16)
+    _, back = ff.vjp(lambda x: lax.reduce_window(x, -np.inf, lax.max, (2, 1), (2, 1)), x)
+    expected = np.zeros((4, 16))
+    expected[1::2] = np.inf
+    np.testing.assert_array_equal(back(np.full((2, 16), np.inf, "float32"))[0], expected)
+
+
+@pytest.mark.parametrize(
+    "window, strides, scattered",
+    [
+        ((1, 2, 2, 1), (1, 2, 2, 1), False),
+        ((1, 3, 3, 1), (1, 2, 2, 1), True),  # they overlap
+        ((1, 1, 2, 2), (1, 1, 2, 2), True),  # no vectors of features
+    ],
+)
+def test_windows_side_by_side_need_no_scatter(window, strides, scattered):
+    def total(x):
+        return lax.reduce_sum(lax.reduce_window(x, -np.inf, lax.max, window, strides), (0, 1, 2, 3))
+
+    text = str(ff.make_jaxpr(ff.grad(total))(np.ones((2, 4, 4, 16), "float32")))
+    assert ("scatter_add" in text) == scattered
+
+
 # --- bad input --------------------------------------------------------------------------------
 
 
