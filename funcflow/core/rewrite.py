@@ -2,13 +2,15 @@
 
 from collections.abc import Hashable, Sequence
 
+from funcflow.core import rules
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Var, has_side_effects, subjaxprs
 
 
 def dce(jaxpr: Jaxpr, used_outputs: Sequence[bool] | None = None) -> Jaxpr:
     """Drop outputs that are not used, equations that nothing needs, and unused constvars.
 
-    Equations with effects stay. All inputs stay: `used_inputs` tells which are needed.
+    Equations with effects stay; loops lose the results that nothing needs. All inputs stay:
+    `used_inputs` tells which are needed.
     """
     outvars = list(jaxpr.outvars)
     if used_outputs is not None:
@@ -16,7 +18,10 @@ def dce(jaxpr: Jaxpr, used_outputs: Sequence[bool] | None = None) -> Jaxpr:
     live = {v for v in outvars if isinstance(v, Var)}
     eqns: list[JaxprEqn] = []
     for eqn in reversed(jaxpr.eqns):
-        if has_side_effects(eqn.effects) or any(v in live for v in eqn.outvars):
+        used = [v in live for v in eqn.outvars]
+        if has_side_effects(eqn.effects) or any(used):
+            if not all(used) and eqn.primitive in rules.dce:
+                eqn = rules.dce[eqn.primitive](eqn, used)
             eqns.append(eqn)
             live.update(v for v in eqn.invars if isinstance(v, Var))
     constvars = [v for v in jaxpr.constvars if v in live]

@@ -15,6 +15,7 @@ transform to the jaxprs in its parameters with `ctx.jaxpr(inner, ...)`):
     batch(ctx, args, dims, **params)                 -> (out, dim)
     partial_eval(ctx, unknown, args, **params)       -> outs       (higher-order primitives only)
     effects(**params)                                -> frozenset of effects
+    dce(eqn, used)                                   -> the equation without unused results
 
 `xp` is NumPy or CuPy. `impl` must return the dtype that `abstract` promises. Where a primitive
 has several results, "out", "tangent out", "cotangent" and "dim" are lists. Tangents may be `Zero`,
@@ -75,6 +76,7 @@ transpose = Table("transpose")
 batch = Table("batch")
 partial_eval = Table("partial_eval")
 effects = Table("effects")
+dce = Table("dce")
 
 TABLES = (abstract, impl, jvp, transpose, batch)
 
@@ -105,6 +107,7 @@ def define(
     batch: Rule | Absent,
     partial_eval: Rule | None = None,
     effects: Rule | None = None,
+    dce: Rule | None = None,
 ) -> None:
     """Fill a primitive's row."""
     tables = globals()
@@ -115,3 +118,5 @@ def define(
         tables["partial_eval"][primitive] = partial_eval
     if effects is not None:
         tables["effects"][primitive] = effects
+    if dce is not None:
+        tables["dce"][primitive] = dce

@@ -1,4 +1,9 @@
-"""`cond` and `switch`: run one of several branches."""
+"""`cond` and `switch`: run one of several branches.
+
+Under `vmap` there may be an index for each lane, in an array of the leading dimensions of all
+operands and results. A backend may run each lane's own branch alone; `select_branches` runs all
+branches for all lanes.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,9 +17,10 @@ from funcflow.core.errors import ArgumentError, DtypeError, ShapeError, TreeStru
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import FlatFunction, flatten_arguments
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import NO_EFFECTS, ClosedJaxpr, Effects, Jaxpr, Var
+from funcflow.core.jaxpr import NO_EFFECTS, ClosedJaxpr, Effects, Jaxpr, Var, has_side_effects
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import structure_difference
+from funcflow.core.rewrite import dce_closed
 from funcflow.core.rules import define
 from funcflow.core.staging import stage_out
 from funcflow.core.tracebacks import hides_internal_frames
@@ -198,7 +204,16 @@ def _cond_abstract(index: ShapedArray, *operands: ShapedArray, branches: Branche
 
 
 def _cond_impl(xp: Any, index: Any, *operands: Any, branches: Branches) -> list[Any]:
-    return eval_buffers(branches[int(index)], operands)
+    index = xp.asarray(index)
+    if not index.ndim:
+        return eval_buffers(branches[int(index)], operands)
+    first, *others = [int(i) for i in xp.unique(index)] or [0]
+    outs = [xp.array(x) for x in eval_buffers(branches[first], operands)]
+    for number in others:
+        lanes = index == number
+        for out, x in zip(outs, eval_buffers(branches[number], operands), strict=True):
+            out[lanes] = xp.asarray(x)[lanes]
+    return outs
 
 
 def _cond_jvp(ctx: Any, primals: Any, tangents: Any, *, branches: Branches) -> Any:
@@ -231,8 +246,8 @@ def _cond_transpose(ctx: Any, cts: Any, index: Any, *args: Any, branches: Branch
 def _cond_batch(ctx: Any, args: Any, dims: Any, *, branches: Branches) -> Any:
     index, *operands = args
     index_dim, *operand_dims = dims
-    if index_dim is not None:
-        return _batch_by_selection(ctx, index, operands, index_dim, operand_dims, branches)
+    if index_dim is not None or ndim_of(index):
+        return _batch_lanes(ctx, args, dims, branches)
     operands = [
         x if d is None else ctx.to_front(x, d) for x, d in zip(operands, operand_dims, strict=True)
     ]
@@ -245,19 +260,25 @@ def _cond_batch(ctx: Any, args: Any, dims: Any, *, branches: Branches) -> Any:
     return outs, [0 if b else None for b in out_batched]
 
 
-def _batch_by_selection(
-    ctx: Any, index: Any, operands: Any, index_dim: int, dims: Any, branches: Branches
-) -> Any:
-    """Lanes may take different branches: run all of them and select."""
-    index = ctx.to_front(index, index_dim)
-    operands = [ctx.to_front(x, d) for x, d in zip(operands, dims, strict=True)]
-    batched = [True] * len(operands)
-    results = [eval_closed(ctx.jaxpr(branch, batched, True)[0], *operands) for branch in branches]
+def _batch_lanes(ctx: Any, args: Any, dims: Any, branches: Branches) -> Any:
+    """Lanes may take different branches."""
+    index, *operands = (ctx.to_front(x, d) for x, d in zip(args, dims, strict=True))
+    inner = tuple(ctx.jaxpr(branch, [True] * len(operands), True)[0] for branch in branches)
+    if has_side_effects(_cond_effects(branches=inner)):
+        outs = select_branches(index, operands, inner)
+    else:
+        outs = bind_branches(index, inner, *operands)
+    return outs, [0] * len(outs)
+
+
+def select_branches(index: Any, operands: Sequence[Any], branches: Branches) -> list[Any]:
+    """The results where each lane has an index of its own: run all branches and select."""
+    results = [eval_closed(branch, *operands) for branch in branches]
     outs = []
     for choices in zip(*results, strict=True):
-        which = expand_dims(index, range(1, ndim_of(choices[0])))
+        which = expand_dims(index, range(ndim_of(index), ndim_of(choices[0])))
         outs.append(select_n(broadcast_to(which, shape_of(choices[0])), *choices))
-    return outs, [0] * len(outs)
+    return outs
 
 
 def bind_branches(index: Any, branches: Sequence[ClosedJaxpr], *operands: Any) -> list[Any]:
@@ -276,6 +297,10 @@ def _cond_partial_eval(ctx: Any, unknown: Any, args: Any, *, branches: Branches)
     splits = [ctx.jaxpr(branch, unknown[1:], out_unknown) for branch in branches]
     known_branches, staged_branches, count = _share_residuals(splits)
     known = [x for x, u in zip(operands, unknown[1:], strict=True) if not u]
+    if ndim_of(index):  # what a branch saves need not have lanes: it is computed again
+        known_outs = iter(bind_branches(index, [_without_residuals(s) for s in splits], *known))
+        staged = iter(ctx.stage(cond_p, args, {"branches": branches}))
+        return [s if u else next(known_outs) for s, u in zip(staged, out_unknown, strict=True)]
     outs = bind_branches(index, known_branches, *known)
     kept = len(outs) - count
     staged_args = [*outs[kept:], *(x for x, u in zip(operands, unknown[1:], strict=True) if u)]
@@ -305,6 +330,12 @@ def _share_residuals(splits: Sequence[Any]) -> tuple[list[ClosedJaxpr], Branches
         _read_slots(split, mine, slots) for split, mine in zip(splits, places, strict=True)
     )
     return known, staged, len(slots)
+
+
+def _without_residuals(split: Any) -> ClosedJaxpr:
+    jaxpr: Jaxpr = split.known.jaxpr
+    outvars = jaxpr.outvars[: len(jaxpr.outvars) - split.residuals]
+    return dce_closed(ClosedJaxpr(jaxpr.replace(outvars=outvars), split.known.consts))
 
 
 def _fill_slots(split: Any, mine: list[int], slots: list[ShapedArray]) -> ClosedJaxpr:

@@ -11,10 +11,10 @@ from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
 from funcflow.core.evaluate import eval_closed, eval_jaxpr
 from funcflow.core.flatten import flatten_arguments, name_of
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, Var, has_side_effects
+from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Var, has_side_effects
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure
-from funcflow.core.rewrite import cse, dce, hoist, permute, split_invariant
+from funcflow.core.rewrite import cse, dce, hoist, permute, split_invariant, used_inputs
 from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
@@ -454,6 +454,32 @@ def _scan_transpose(
     return [*consts_ct, *carry_ct, *xs_ct]
 
 
+def _scan_dce(eqn: JaxprEqn, used: Sequence[bool]) -> JaxprEqn:
+    """The scan without results that nobody uses, and what is carried for these alone."""
+    num_consts, num_carry = eqn.params["num_consts"], eqn.params["num_carry"]
+    closed: ClosedJaxpr = eqn.params["jaxpr"]
+    kept, ys = list(used[:num_carry]), list(used[num_carry:])
+    while True:
+        body = dce(closed.jaxpr, [*kept, *ys])
+        reads = used_inputs(body)
+        consts_r, carry_r, xs_r = _parts(reads, num_consts, num_carry)
+        more = [a or b for a, b in zip(kept, carry_r, strict=True)]
+        if more == kept:
+            break
+        kept = more
+    inputs = [*consts_r, *kept, *xs_r]
+    if all(inputs) and all(kept) and all(ys):
+        return eqn
+    invars = [v for v, used in zip(body.invars, inputs, strict=True) if used]
+    values = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+    inner = ClosedJaxpr(body.replace(invars=invars), [values[v] for v in body.constvars])
+    return eqn.replace(
+        invars=[v for v, used in zip(eqn.invars, inputs, strict=True) if used],
+        outvars=[v for v, used in zip(eqn.outvars, [*kept, *ys], strict=True) if used],
+        params={**eqn.params, "jaxpr": inner, "num_consts": sum(consts_r), "num_carry": sum(kept)},
+    )
+
+
 define(
     scan_p,
     abstract=_scan_abstract,
@@ -463,4 +489,5 @@ define(
     batch=_scan_batch,
     partial_eval=_scan_partial_eval,
     effects=lambda *, jaxpr, **_: jaxpr.effects,
+    dce=_scan_dce,
 )

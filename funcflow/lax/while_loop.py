@@ -4,6 +4,10 @@ The reverse pass needs the carry of every step, last step first. It keeps O(log 
 runs the loop again from the nearest one kept, keeping those at the midpoints of what is left,
 which takes O(n log n) steps in all (binary checkpointing: Griewank, "Achieving logarithmic growth
 of temporal and spatial complexity in reverse automatic differentiation", 1992).
+
+Under `vmap` the condition gives a boolean for each lane, in an array of the leading dimensions of
+all that is carried. Each lane goes to its own end, then keeps its values. A backend may run the
+lanes one by one; `until_all_done` gives the loop that runs them together, under a mask.
 """
 
 from collections.abc import Callable, Sequence
@@ -137,9 +141,21 @@ def _while_impl(
     body_nconsts: int,
 ) -> list[Any]:
     cond_consts, body_consts, carry = _parts(buffers, cond_nconsts, body_nconsts)
-    while eval_buffers(cond_jaxpr, [*cond_consts, *carry])[0]:
-        carry = eval_buffers(body_jaxpr, [*body_consts, *carry])
-    return carry
+    if not cond_jaxpr.out_avals[0].ndim:
+        while eval_buffers(cond_jaxpr, [*cond_consts, *carry])[0]:
+            carry = eval_buffers(body_jaxpr, [*body_consts, *carry])
+        return carry
+    while True:
+        running = xp.asarray(eval_buffers(cond_jaxpr, [*cond_consts, *carry])[0])
+        if not running.any():
+            return carry
+        new = eval_buffers(body_jaxpr, [*body_consts, *carry])
+        carry = [xp.where(_trailing(running, x), x, old) for x, old in zip(new, carry, strict=True)]
+
+
+def _trailing(running: Any, x: Any) -> Any:
+    """The lanes' booleans with dimensions of extent 1 for those behind the lanes."""
+    return running.reshape(running.shape + (1,) * (x.ndim - running.ndim))
 
 
 def _while_jvp(
@@ -205,6 +221,7 @@ def _while_batch(
     cond_b, body_b, carry_b = _parts(batched, cond_nconsts, body_nconsts)
     while True:
         cond, (pred_b,) = ctx.jaxpr(cond_jaxpr, [*cond_b, *carry_b], False)
+        pred_b = pred_b or (cond_jaxpr.out_avals[0].ndim > 0 and any(carry_b + body_b))
         if pred_b:  # lanes stop at different times, so every part of the carry differs
             carry_b = [True] * len(carry_b)
             cond, _ = ctx.jaxpr(cond_jaxpr, [*cond_b, *carry_b], True)
@@ -224,20 +241,25 @@ def _while_batch(
         ctx.to_front(x, d) if b else x
         for (x, d), b in zip(list(carry_args)[len(moved) :], carry_b, strict=True)
     ]
-    if pred_b:
-        cond, body = _until_all_done(cond, body, cond_nconsts, body_nconsts)
+    if pred_b and has_side_effects(cond.effects | body.effects):
+        cond, body = until_all_done(cond, body, cond_nconsts, body_nconsts)
         body_consts = [*cond_consts, *body_consts]
     outs = bind_while(cond, body, cond_consts, body_consts, carry)
     return outs, [0 if b else None for b in carry_b]
 
 
-def _until_all_done(
+def until_all_done(
     cond: ClosedJaxpr, body: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
 ) -> tuple[ClosedJaxpr, ClosedJaxpr]:
-    """Go on while any lane does; a lane that has stopped keeps its value."""
+    """Condition and body of the loop that goes on while any lane does.
+
+    A lane that has stopped keeps its value. The new body takes the condition's constants, then the
+    body's.
+    """
+    axes = tuple(range(cond.out_avals[0].ndim))
 
     def any_lane(*args: Any) -> list[Any]:
-        return [reduce_or(eval_closed(cond, *args)[0], (0,))]
+        return [reduce_or(eval_closed(cond, *args)[0], axes)]
 
     def masked(*args: Any) -> list[Any]:
         cond_consts, body_consts, carry = _parts(args, cond_nconsts, body_nconsts)
@@ -250,7 +272,7 @@ def _until_all_done(
 
 
 def _select_lanes(running: Any, old: Any, new: Any) -> Any:
-    which = expand_dims(running, range(1, ndim_of(new)))
+    which = expand_dims(running, range(ndim_of(running), ndim_of(new)))
     return select_n(broadcast_to(which, shape_of(new)), old, new)
 
 
@@ -364,6 +386,20 @@ def _while_transpose(
     cond_nconsts: int,
     body_nconsts: int,
 ) -> list[Any]:
+    if cond_jaxpr.out_avals[0].ndim:
+        test, step = until_all_done(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts)
+        first = args[:cond_nconsts]
+        found = _while_transpose(
+            ctx,
+            cts,
+            *first,
+            *args,
+            cond_jaxpr=test,
+            body_jaxpr=step,
+            cond_nconsts=cond_nconsts,
+            body_nconsts=cond_nconsts + body_nconsts,
+        )
+        return found[cond_nconsts:]
     linear = [is_undefined(x) for x in args]
     sizes = (cond_nconsts, body_nconsts)
     jaxprs: dict[str, Any] = {"cond_jaxpr": cond_jaxpr, "body_jaxpr": body_jaxpr}
