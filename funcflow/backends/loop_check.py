@@ -22,6 +22,8 @@ from funcflow.backends.loop_ir import (
     Statement,
     Store,
     Value,
+    While,
+    statements,
 )
 from funcflow.core import dtypes
 
@@ -73,6 +75,15 @@ class _Walk:
                 self.region(s.body, loops, inner)
                 self._use(s, s.values, inner)
                 self._define(s, s.results, seen)
+            elif isinstance(s, While):
+                inside = set(seen)
+                self._define(s, s.inside, inside)
+                tested = set(inside)
+                self.region(s.test, loops, tested)
+                self._use(s, (s.goes_on,), tested)
+                self.region(s.body, loops, inside)
+                self._use(s, s.nexts, inside)
+                self._define(s, s.results, seen)
             elif not isinstance(s, Store):
                 self._define(s, (s.out,), seen)
 
@@ -102,6 +113,8 @@ class _Walk:
             return f"the loop over axis {s.axis} by {s.lanes}{merges}"
         if isinstance(s, Guard):
             return f"the guard of {arguments}"
+        if isinstance(s, While):
+            return f"the while of {arguments}"
         action = "load from" if isinstance(s, Load) else "store to"
         return f"the {action} operand {s.operand}" + (f" with {arguments}" if arguments else "")
 
@@ -114,6 +127,8 @@ def _arguments(s: Statement) -> tuple[Value, ...]:
         return tuple(v for r in s.reductions for v in r.starts)
     if isinstance(s, Guard):
         return (s.mask, *s.others)
+    if isinstance(s, While):
+        return s.starts
     stored = (s.value,) if isinstance(s, Store) else ()
     return stored + tuple(v for v in (s.offset, s.mask) if v is not None)
 
@@ -222,12 +237,34 @@ def _over(loops: Loops, axis: int) -> bool:
     return any(loop.axis == axis for loop in loops)
 
 
-# --- rules of guards --------------------------------------------------------------------------
+# --- rules of guards and whiles -----------------------------------------------------------------
 
 
 def _guards_only_compute(kernel: Kernel, s: Statement, loops: Loops) -> Problems:
-    if isinstance(s, Guard) and not all(isinstance(inner, Let | Guard) for inner in s.body):
-        yield "its body has more than operations and guards"
+    if isinstance(s, Guard):
+        if not all(isinstance(inner, Let | Guard | While) for inner in s.body):
+            yield "its body has more than operations, guards and whiles"
+        if any(isinstance(inner, Load | Store) for inner in statements(s.body)):
+            yield "a while in its body accesses operands"
+
+
+def _whiles_store_for_one_lane(kernel: Kernel, s: Statement, loops: Loops) -> Problems:
+    if isinstance(s, While):
+        inside = [*statements(s.test), *statements(s.body)]
+        if any(isinstance(inner, Loop) for inner in inside):
+            yield "it has a loop over an axis inside"
+        lanes = any(loop.lanes > 1 for loop in loops)
+        if any(isinstance(inner, Store) for inner in (inside if lanes else statements(s.test))):
+            yield "it stores in its test, or for lanes that may have come to their ends"
+
+
+def _whiles_keep_their_types(kernel: Kernel, s: Statement, loops: Loops) -> Problems:
+    if isinstance(s, While):
+        if s.goes_on.dtype != BOOL:
+            yield f"the test is of {s.goes_on.dtype}"
+        kinds = [[v.dtype for v in values] for values in (s.starts, s.inside, s.nexts, s.results)]
+        if not all(kind == kinds[0] for kind in kinds):
+            yield "the carried values change their number or their dtypes"
 
 
 def _guards_choose_between_alike(kernel: Kernel, s: Statement, loops: Loops) -> Problems:
@@ -389,6 +426,8 @@ _RULES: tuple[Callable[[Kernel, Statement, Loops], Problems], ...] = (
     _carried_values_keep_their_types,
     _merges_take_their_dtypes,
     _guards_only_compute,
+    _whiles_store_for_one_lane,
+    _whiles_keep_their_types,
     _guards_choose_between_alike,
     _operands_exist,
     _touched_inside_its_loops,

@@ -11,7 +11,8 @@ merged into the lower half until one is left. That order is part of the kernel's
 result depends neither on the target's vectors nor on the number of threads.
 
 There are no branches but one kind: a `Guard` marks work that few elements need. It means a
-`select`, and lets a target skip the work where no lane needs it.
+`select`, and lets a target skip the work where no lane needs it. A `While` goes on until what it
+computes says otherwise; in a vector loop each lane decides for itself.
 
 Operations are named after primitives of `lax` and mean the same on one element. What a target has
 no instruction for is taken apart first (`backends/scalars`), into `MACHINE_OPS`.
@@ -22,13 +23,15 @@ A kernel is legal (`loop_check.check_kernel`) if
 - an operand is touched only inside loops over all axes that it has a stride for;
 - a store at the loops' indices is inside no loop over an axis that its operand has no stride for;
 - a path from the root has at most one vector loop, and reductions called "sequence" are not in one;
-- the body of a guard has only operations and guards;
+- the body of a guard has only operations, guards and whiles, and no access to operands;
+- the test and the body of a while have no loops, the test does not store, and neither does the body
+  in a vector loop;
 - in a ragged kernel a loop over axis 1 is inside one over axis 0, which is no vector loop;
 - a kernel with `split` has its loop over axis 0 outermost, and that loop carries nothing.
 An output may be the same view as an input whose element is read before it is written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from hashlib import sha256
@@ -142,7 +145,25 @@ class Guard:
     results: tuple[Value, ...]
 
 
-Statement: TypeAlias = Let | Load | Store | Loop | Guard
+@dataclass(eq=False, slots=True)
+class While:
+    """The body, again and again, as long as `goes_on` holds.
+
+    `inside` is `starts` at first, then the `nexts` of the last iteration; `results` is what is
+    left. In a vector loop the test, which computes `goes_on`, and the body run for all lanes while
+    `goes_on` holds in any; where it does not, a lane keeps what it has.
+    """
+
+    starts: tuple[Value, ...]
+    inside: tuple[Value, ...]
+    test: "tuple[Statement, ...]"
+    goes_on: Value
+    body: "tuple[Statement, ...]"
+    nexts: tuple[Value, ...]
+    results: tuple[Value, ...]
+
+
+Statement: TypeAlias = Let | Load | Store | Loop | Guard | While
 
 # Strides of an operand along an axis: it does not depend on it, it is contiguous, every other
 # element is it (the parts of complex numbers), or any number.
@@ -210,10 +231,12 @@ class Kernel:
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
-    """All statements of a body, those in loops and guards after their loop or guard."""
+    """All statements of a body, those inside of others after what they are in."""
     for statement in body:
         yield statement
-        if isinstance(statement, Loop | Guard):
+        if isinstance(statement, While):
+            yield from statements(statement.test)
+        if isinstance(statement, Loop | Guard | While):
             yield from statements(statement.body)
 
 
@@ -263,6 +286,13 @@ def _body_lines(body: tuple[Statement, ...], names: dict[Value, str], indent: st
             yield from _body_lines(s.body, names, indent + "  ")
             chosen = f"{use(*s.values)} else {use(*s.others)}"
             yield f"{indent}  take {chosen} giving {', '.join(map(define, s.results))}"
+        elif isinstance(s, While):
+            starts = use(*s.starts)
+            yield f"{indent}carry {', '.join(map(define, s.inside))} from {starts}"
+            yield from _body_lines(s.test, names, indent + "  ")
+            yield f"{indent}while {use(s.goes_on)}"
+            yield from _body_lines(s.body, names, indent + "  ")
+            yield f"{indent}  next {use(*s.nexts)} giving {', '.join(map(define, s.results))}"
         else:
             lanes = f" by {s.lanes}" if s.lanes > 1 else ""
             yield f"{indent}for i{s.axis}{lanes}"
@@ -385,6 +415,35 @@ class Builder:
             >>> (reciprocal,) = rare.results
         """
         return OpenGuard(self, mask, others)
+
+    def while_loop(
+        self,
+        starts: Sequence[Value],
+        test: Callable[[tuple[Value, ...]], Value],
+        body: Callable[[tuple[Value, ...]], Sequence[Value]],
+    ) -> tuple[Value, ...]:
+        """A loop that goes on while a test holds; its results.
+
+        Example: the least power of two that is more than 1000.
+
+            >>> from funcflow.backends.loop_ir import *
+            >>> build = Builder()
+            >>> (power,) = build.while_loop(
+            ...     [build.const(1, "i4")],
+            ...     lambda carry: build.let("le", carry[0], build.const(1000, "i4")),
+            ...     lambda carry: [build.let("add", carry[0], carry[0])],
+            ... )
+        """
+        inside = tuple(Value(v.dtype) for v in starts)
+        self._regions.append([])
+        goes_on = test(inside)
+        tested = tuple(self._regions.pop())
+        self._regions.append([])
+        nexts = tuple(body(inside))
+        inner = tuple(self._regions.pop())
+        results = tuple(Value(v.dtype) for v in starts)
+        self.append(While(tuple(starts), inside, tested, goes_on, inner, nexts, results))
+        return results
 
 
 class OpenLoop:

@@ -147,7 +147,7 @@ class _Generator:
         self.offset: set[int] = set()  # operands that are addressed by offsets
         self.loaded: set[Value] = set()
         self.used: set[Value] = set()
-        self.guarded = False  # whether a guard is open, in which nothing is loaded
+        self.guarded = False  # whether a guard or a while is open, in which nothing is loaded
 
     def chance(self, p: float) -> bool:
         return self.random.random() < p
@@ -343,6 +343,31 @@ class _Generator:
             scope.append(self.expression(self.random.choice(self.types), around, scope))
         if self.chance(0.2):
             self.guard(around, scope)
+        if self.chance(0.1):
+            self.while_loop(around, scope)
+
+    def while_loop(self, around: tuple[int, ...], scope: list[Value]) -> None:
+        """A while of at most seven iterations, fewer if something random holds."""
+        let, const = self.build.let, self.build.const
+        types = [self.random.choice(self.types) for _ in range(self.random.choice([0, 1, 2]))]
+        least = let("and", self.value(I64, around, scope), const(7, I64))
+        starts = [least, *(self.value(t, around, scope) for t in types)]
+        outer, self.guarded = self.guarded, True  # nothing is loaded inside
+
+        def test(carry: tuple[Value, ...]) -> Value:
+            more = let("lt", carry[0], const(7, I64))
+            if self.chance(0.5):
+                return more
+            return let("and", more, self.expression(BOOL, around, [*scope, *carry]))
+
+        def body(carry: tuple[Value, ...]) -> list[Value]:
+            inner = [*scope, *carry[1:]]
+            self.expressions(around, inner)
+            nexts = [self.expression(t, around, inner) for t in types]
+            return [let("add", carry[0], const(1, I64)), *nexts]
+
+        scope += self.build.while_loop(starts, test, body)
+        self.guarded = outer
 
     def guard(self, around: tuple[int, ...], scope: list[Value]) -> None:
         types = [self.random.choice(self.types) for _ in range(self.random.choice([1, 1, 2]))]

@@ -252,6 +252,70 @@ def guard_by_number(build: Builder) -> None:
         rare.take(x)
 
 
+def store_in_a_test(build: Builder) -> None:
+    with build.loop(0):
+        start = build.const(0, F32)
+
+        def test(carry: Any) -> Value:
+            build.store(1, carry[0])
+            return build.let("lt", carry[0], start)
+
+        build.while_loop([start], test, lambda carry: carry)
+
+
+def store_in_lanes_that_may_have_ended(build: Builder) -> None:
+    with build.loop(0, lanes=4):
+        start = build.const(0, F32)
+
+        def body(carry: Any) -> Any:
+            build.store(1, carry[0])
+            return carry
+
+        build.while_loop([start], lambda carry: build.let("lt", carry[0], start), body)
+
+
+def loop_in_a_while(build: Builder) -> None:
+    start = build.const(0, F32)
+
+    def body(carry: Any) -> Any:
+        with build.loop(0):
+            build.load(0, F32)
+        return carry
+
+    build.while_loop([start], lambda carry: build.let("lt", carry[0], start), body)
+
+
+def while_by_number(build: Builder) -> None:
+    start = build.const(0, F32)
+    build.while_loop([start], lambda carry: carry[0], lambda carry: carry)
+
+
+def while_of_other_dtypes(build: Builder) -> None:
+    start, more = build.const(0, F32), build.const(True, BOOL)
+    build.while_loop([start], lambda carry: more, lambda carry: [more])
+
+
+def value_of_the_test_in_the_body(build: Builder) -> None:
+    start = build.const(0, F32)
+    tested: list[Value] = []
+
+    def test(carry: Any) -> Value:
+        tested.append(build.let("add", carry[0], start))
+        return build.let("lt", tested[0], start)
+
+    build.while_loop([start], test, lambda carry: tested)
+
+
+def load_in_a_while_in_a_guard(build: Builder) -> None:
+    with build.loop(0), build.guard(build.const(True, BOOL), build.const(0, F32)) as rare:
+        start = build.const(0, F32)
+
+        def test(carry: Any) -> Value:
+            return build.let("lt", carry[0], build.load(0, F32))
+
+        rare.take(*build.while_loop([start], test, lambda carry: carry))
+
+
 def guard_of_mixed_dtypes(build: Builder) -> None:
     x = build.const(0, F32)
     with build.guard(build.let("eq", x, x), x) as rare:
@@ -295,11 +359,18 @@ def guard_of_mixed_dtypes(build: Builder) -> None:
         (scalar_of_another_dtype, "scalar 0 is of float32"),
         (index_outside, "no loop around it runs over axis 0"),
         (narrow_index, "an index is an int64"),
-        (load_in_a_guard, "guard of v0, v1: its body has more than operations and guards"),
+        (load_in_a_guard, "guard of v0, v1: its body has more than operations, guards and whiles"),
         (guarded_value_after_the_guard, "v2 .* is used outside its region"),
         (undefined_in_a_guard, "guard of v1, v0: a value .* is used before it is defined"),
         (guard_by_number, "the mask is of float32"),
         (guard_of_mixed_dtypes, "values, others and results differ"),
+        (store_in_a_test, "while of v0: it stores in its test"),
+        (store_in_lanes_that_may_have_ended, "or for lanes that may have come to their ends"),
+        (loop_in_a_while, "it has a loop over an axis inside"),
+        (while_by_number, "the test is of float32"),
+        (while_of_other_dtypes, "the carried values change their number or their dtypes"),
+        (value_of_the_test_in_the_body, "is used outside its region"),
+        (load_in_a_while_in_a_guard, "a while in its body accesses operands"),
     ],
     ids=lambda x: x.__name__ if callable(x) else "",
 )

@@ -32,11 +32,15 @@ from funcflow.backends.loop_ir import (
     Statement,
     Store,
     Value,
+    While,
     statements,
 )
 from funcflow.backends.numba import llvm_ops as ops
 from funcflow.backends.numba.llvm_memory import Memory
 from funcflow.backends.numba.llvm_values import Frame, lane_numbers
+
+# The axis of a loop that runs over none.
+_NO_AXIS = -1
 
 # Tells the code generator which blocks to move out of the way, and to take registers from.
 _RARE = '!0 = !{!"branch_weights", i32 1, i32 2000}'
@@ -79,6 +83,8 @@ class _Function(Memory):
                 self.store(s)
             elif type(s) is Guard:
                 self.guard(s)
+            elif type(s) is While:
+                self.while_loop(s)
             elif type(s) is Loop:
                 if s.lanes > 1:
                     _VectorLoop(self, s).emit()
@@ -93,6 +99,8 @@ class _Function(Memory):
             return
         self.free_values(s.body)
         level = max(self.lowest, *[self.level.get(v, 0) for v in _dependencies(s)])
+        if any(isinstance(inner, While) for inner in statements(s.body)):
+            level = 2 * len(self.frames)  # where a loop inside begins
         n, before = next(self.numbers), self.blocks[level]
         values, rare, wide = self.rare_code(s, level, f"rare{n}")
         last, self.blocks[level] = self.blocks[level], f"join{n}"
@@ -224,6 +232,79 @@ class _Function(Memory):
                 arms = f"[{starts[r][k]}, %{outside}], [{nexts[r][k]}, %{latch}]"
                 self.define(value, self.put(level, f"phi {t} {arms}"), level, wide)
 
+    def while_loop(self, s: While) -> None:
+        """A loop that, in a vector loop, goes on while any lane does."""
+        n, level = next(self.numbers), 2 * len(self.frames)
+        same = self.uniform(s) if self.lanes > 1 else {*s.inside}
+        wide = [v not in same for v in s.inside]
+        starts = [self.in_lanes(v, w) for v, w in zip(s.starts, wide, strict=True)]
+        types = [
+            ops.register_type(v.dtype, self.lanes if w else 1)
+            for v, w in zip(s.inside, wide, strict=True)
+        ]
+        names = [self.fresh() for _ in s.inside]
+        self.enter(_NO_AXIS, "", "", f"before{n}", f"test{n}")
+        for value, name, w in zip(s.inside, names, wide, strict=True):
+            self.define(value, name, level + 2, w)
+        self.region(s.test)
+        condition, stays = self.names[s.goes_on], ""
+        if s.goes_on in self.wide:
+            stays = f"<{self.lanes} x i1> {condition}"
+            going = condition
+            if self.mask:
+                going = self.put(level + 2, f"and <{self.lanes} x i1> {condition}, {self.mask}")
+            condition = self.any_lane(f"<{self.lanes} x i1> {going}", level + 2)
+        self.levels[-1] += [f"  br i1 {condition}, label %body{n}, label %exit{n}", f"body{n}:"]
+        self.blocks[-1] = f"body{n}"
+        self.region(s.body)
+        nexts = [self.in_lanes(v, w) for v, w in zip(s.nexts, wide, strict=True)]
+        if stays:
+            nexts = [
+                self.put(level + 2, f"select {stays}, {t} {new}, {t} {old}")
+                for t, new, old in zip(types, nexts, names, strict=True)
+            ]
+        _, first, latch = self.blocks[level:]
+        before, body = self.leave()
+        self.levels[level] += [
+            f"  br label %before{n}",
+            f"before{n}:",
+            *before,
+            f"  br label %test{n}",
+            f"test{n}:",
+            *_phis(names, types, starts, first, nexts, latch),
+            *body,
+            f"  br label %test{n}",
+            f"exit{n}:",
+        ]
+        self.blocks[level] = f"exit{n}"
+        for value, name, w in zip(s.results, names, wide, strict=True):
+            self.define(value, name, level, w)
+
+    def in_lanes(self, value: Value, wide: bool) -> str:
+        """A value as it is carried."""
+        return self.vector(value) if wide else self.names[value]
+
+    def uniform(self, s: While) -> set[Value]:
+        """What a while carries that is the same in all lanes, if its end is, too."""
+        same = {v for v, start in zip(s.inside, s.starts, strict=True) if start not in self.wide}
+        while True:
+            wide = self.wide | {v for v in s.inside if v not in same}
+            for inner in (*s.test, *s.body):
+                if isinstance(inner, Let):
+                    if not wide.isdisjoint(inner.args) or inner.op == "index":
+                        wide.add(inner.out)
+                elif isinstance(inner, Load):
+                    wide.add(inner.out)
+                elif isinstance(inner, Guard | While):
+                    wide.update(inner.results)
+            pairs = zip(s.inside, s.nexts, strict=True)
+            left = {v for v, new in pairs if v in same and new not in wide}
+            if s.goes_on in wide:
+                return set()
+            if left == same:
+                return same
+            same = left
+
 
 class _VectorLoop:
     """Prints a vector loop: the code before it, the main loop, the tail, and the merging."""
@@ -265,13 +346,13 @@ class _VectorLoop:
             f"  br i1 %any{n}, label %main{n}, label %rest{n}",
             f"main{n}:",
             f"  %i{n} = phi i64 [{begin}, %{first}], [%i{n}.next, %{latch}]",
-            *self.phis(carried, types, starts, first, nexts, latch),
+            *_phis(carried, types, starts, first, nexts, latch),
             *main,
             f"  %i{n}.next = add nsw i64 %i{n}, {s.lanes}",
             f"  %more{n} = icmp slt i64 %i{n}.next, %cut{n}",
             f"  br i1 %more{n}, label %main{n}, label %rest{n}",
             f"rest{n}:",
-            *self.phis(whole, types, starts, first, nexts, latch),
+            *_phis(whole, types, starts, first, nexts, latch),
             f"  %left{n} = sub nsw i64 {end}, %cut{n}",
             f"  %uneven{n} = icmp sgt i64 %left{n}, 0",
             f"  br i1 %uneven{n}, label %tail{n}, label %merge{n}",
@@ -284,14 +365,14 @@ class _VectorLoop:
         ]
         sums = [f"%lanes{n}.{k}" for k in range(len(values))]
         kept = [f"%kept{n}.{k}" for k in range(len(values))]
-        out += self.phis(sums, types, whole, f"rest{n}", kept, last_block)
+        out += _phis(sums, types, whole, f"rest{n}", kept, last_block)
         merged = self.merge(sums)
         out += [f"  br label %exit{n}", f"exit{n}:"]
         f.blocks[self.level] = f"exit{n}"
         results = [v for r in s.reductions for v in r.results]
         names = [f.fresh() for _ in results]
         scalars = [ops.register_type(v.dtype) for v in results]
-        out += self.phis(names, scalars, scalar_starts, outside, merged, f"merge{n}")
+        out += _phis(names, scalars, scalar_starts, outside, merged, f"merge{n}")
         for value, name in zip(results, names, strict=True):
             f.define(value, name, self.level, False)
 
@@ -306,20 +387,6 @@ class _VectorLoop:
         f.region(s.body)
         nexts = [name for r in s.reductions for name in f.current(r.nexts)]
         return nexts, f.blocks[-1], f.levels[-1]
-
-    def phis(
-        self,
-        names: list[str],
-        types: list[str],
-        xs: list[str],
-        from_x: str,
-        ys: list[str],
-        from_y: str,
-    ) -> list[str]:
-        return [
-            f"  {name} = phi {t} [{x}, %{from_x}], [{y}, %{from_y}]"
-            for name, t, x, y in zip(names, types, xs, ys, strict=True)
-        ]
 
     def mask_lines(self) -> list[str]:
         """The lanes of the tail that are in the loop."""
@@ -367,6 +434,15 @@ class _VectorLoop:
         places = ", ".join([f"i32 {first + k}" for k in range(lanes)])
         which = f"<{lanes} x i32> <{places}>"
         return self.f.put(self.level, f"shufflevector {t} {name}, {t} poison, {which}")
+
+
+def _phis(
+    names: list[str], types: list[str], xs: list[str], from_x: str, ys: list[str], from_y: str
+) -> list[str]:
+    return [
+        f"  {name} = phi {t} [{x}, %{from_x}], [{y}, %{from_y}]"
+        for name, t, x, y in zip(names, types, xs, ys, strict=True)
+    ]
 
 
 def _dependencies(s: Guard) -> Iterator[Value]:

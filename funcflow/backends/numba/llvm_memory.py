@@ -30,7 +30,7 @@ class Memory(Tiles):
         pointer, level = self.buffer(operand), 0
         view = self.kernel.operands[operand]
         for depth, frame in enumerate(self.frames, 1):
-            stride = view.strides[frame.axis]
+            stride = FIXED if frame.axis < 0 else view.strides[frame.axis]
             if stride == FIXED:
                 continue
             level = 2 * depth

@@ -25,6 +25,7 @@ from funcflow.backends.loop_ir import (
     Statement,
     Store,
     Value,
+    While,
     statements,
 )
 from funcflow.backends.numba.source_helpers import helpers, merging
@@ -182,6 +183,12 @@ def _uses(body: tuple[Statement, ...]) -> _Uses:
                 walk(s.body)
                 use(region, s.mask, *s.others)
                 use(s.body, *s.values)
+            elif isinstance(s, While):
+                use(region, *s.starts)
+                walk(s.test)
+                use(s.test, s.goes_on)
+                walk(s.body)
+                use(s.body, *s.nexts)
             else:
                 walk(s.body)
                 for r in s.reductions:
@@ -229,6 +236,8 @@ class _Printer:
                 self._store(s, indent)
             elif isinstance(s, Guard):
                 self._guard(s, indent)
+            elif isinstance(s, While):
+                self._while(s, indent)
             else:
                 self._loop(s, indent)
 
@@ -334,6 +343,27 @@ class _Printer:
             self._known[result] = Expression(name)
 
     # --- loops
+
+    def _while(self, s: While, indent: str) -> None:
+        starts = [self._use(v) for v in s.starts]
+        said = self._take_comments()
+        self._flush(indent)
+        names = [self._name(_CARRIED["sequence"]) for _ in s.inside]
+        self._line(_assignment(indent, names, starts), said)
+        self._line(f"{indent}while True:")
+        self._known |= {v: Expression(name) for v, name in zip(s.inside, names, strict=True)}
+        self.body(s.test, indent + "    ")
+        goes_on = self._use(s.goes_on)
+        said = self._take_comments()
+        self._flush(indent + "    ")
+        self._line(f"{indent}    if not ({goes_on.text}):", said)
+        self._line(f"{indent}        break")
+        self.body(s.body, indent + "    ")
+        nexts = [self._use(v) for v in s.nexts]
+        said = self._take_comments()
+        self._flush(indent + "    ")
+        self._line(_assignment(indent + "    ", names, nexts), said)
+        self._known |= {v: Expression(name) for v, name in zip(s.results, names, strict=True)}
 
     def _loop(self, s: Loop, indent: str) -> None:
         starts = [[self._use(v) for v in r.starts] for r in s.reductions]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from funcflow.backends.loop_ir import Kernel, Load, Loop, Statement, Store, statements
+from funcflow.backends.loop_ir import Kernel, Load, Loop, Statement, Store, While, statements
 from funcflow.backends.program import Buffer, Program, Step
 
 ALIGNMENT = 64
@@ -185,8 +185,9 @@ def _order(body: tuple[Statement, ...], read: int, written: int) -> str:
     state = "nowhere"
     for s in body:
         found = "nowhere"
-        if isinstance(s, Loop):
-            found = _order(s.body, read, written)
+        if isinstance(s, Loop | While):
+            inner = s.body if isinstance(s, Loop) else (*s.test, *s.body)
+            found = _order(inner, read, written)
             if found == "together" and state in ("writes", "together"):
                 found = "apart"
         elif isinstance(s, Load) and s.operand == read:

@@ -18,6 +18,7 @@ from funcflow.backends.loop_ir import (
     Statement,
     Store,
     Value,
+    While,
 )
 from funcflow.backends.scalars.registry import Expansion, find_expansion, is_widened
 
@@ -55,6 +56,8 @@ class _Region:
             self.out.append(self.loop(statement))
         elif isinstance(statement, Guard):
             self.out.append(self.guard(statement, inside))
+        elif isinstance(statement, While):
+            self.out.append(self.while_loop(statement, inside))
         else:
             self.out.append(self.access(statement))
 
@@ -79,6 +82,14 @@ class _Region:
         body = region.expanded(guard.body, inside=inside)
         (mask,), others = self.now(guard.mask), self.now(*guard.others)
         return Guard(mask, body, region.now(*guard.values), others, guard.results)
+
+    def while_loop(self, loop: While, inside: bool) -> While:
+        region, inner = self.inner(), self.inner()
+        test = region.expanded(loop.test, inside=inside)
+        (goes_on,) = region.now(loop.goes_on)
+        body = inner.expanded(loop.body, inside=inside)
+        starts, nexts = self.now(*loop.starts), inner.now(*loop.nexts)
+        return While(starts, loop.inside, test, goes_on, body, nexts, loop.results)
 
     def loop(self, loop: Loop) -> Loop:
         region = self.inner()

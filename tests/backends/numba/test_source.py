@@ -176,6 +176,31 @@ def test_guards_are_conditionals(compiled):
     assert out.tolist() == [0, -4, 0]
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_whiles_are_loops_with_a_break(compiled):
+    build = Builder()
+    with build.loop(0):
+        x, one = build.load(0, F32), build.const(1, F32)
+        found = build.while_loop(
+            [x, one],
+            lambda carry: build.let("gt", *carry),
+            lambda carry: [build.let("sub", *carry), build.let("add", carry[1], one)],
+        )
+        build.store(1, found[1])
+    kernel = Kernel(1, (view(F32, UNIT), view(F32, UNIT, written=True)), (), build.body)
+    assert kernel_source(kernel).partition('"""\n    for')[2].splitlines()[1:] == [
+        "        state, state_2 = p0[i0], np.float32(1.0)",
+        "        while True:",
+        "            if not (state > state_2):",
+        "                break",
+        "            state, state_2 = state - state_2, state_2 + np.float32(1.0)",
+        "        p1[i0] = state_2",
+    ]
+    x, out = np.array([4, -4, 10], F32), np.zeros(3, F32)
+    run_source(kernel, [x, out], compiled=compiled)
+    assert out.tolist() == [3, 1, 4]
+
+
 def test_helpers_come_with_those_that_they_call():
     names = [text.partition("(")[0] for text in helpers("x = fma(a, b, c)")]
     assert names == ["def odd_sum", "def halves", "def fma"]

@@ -100,6 +100,22 @@ def test_guarded_values_are_renamed():
     assert inner in outer.body
 
 
+def test_values_of_whiles_are_renamed():
+    build = Builder()
+    with build.loop(0, lanes=8):
+        x = build.let("tanh", build.load(0, F32))
+        found = build.while_loop(
+            [x],
+            lambda carry: build.let("is_finite", build.let("exp", carry[0])),
+            lambda carry: [build.let("sub", build.let("exp", carry[0]), x)],
+        )
+        build.store(1, build.let("log", *found))
+    operands = Operand(F32, (UNIT,)), Operand(F32, (UNIT,), written=True)
+    expanded = expand(Kernel(1, operands, (), build.body))
+    check_kernel(expanded)
+    assert set(_ops(expanded)) <= MACHINE_OPS
+
+
 def test_several_results_are_computed_once(monkeypatch):
     calls = []
 
