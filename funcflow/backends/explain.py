@@ -19,7 +19,7 @@ from funcflow.backends.passes.kinds import IDENTITIES, REDUCTIONS, VIEWS
 from funcflow.backends.program import Buffer, HostCall, Program, Step, View
 from funcflow.core.backend import Donations, Memory, in_bytes
 from funcflow.core.dtypes import SHORT_NAME
-from funcflow.core.jaxpr import JaxprEqn, Var
+from funcflow.core.jaxpr import JaxprEqn, Var, subjaxprs
 from funcflow.core.source import Source
 from funcflow.lax.forms import ELEMENTWISE
 
@@ -117,7 +117,7 @@ class Explanation:
             return [f"{s.number:>3}  {s.note}" for s in self.steps if s.note and chosen(s)]
 
         yield "Python runs:", notes(lambda s: s.kind == "host")
-        yield "Libraries and native code:", notes(lambda s: s.kind == "routine" and not s.is_copy)
+        yield "Libraries and native code:", notes(lambda s: s.kind != "host" and not s.is_copy)
         yield "Copies:", notes(lambda s: s.is_copy)
         yield "Stored between kernels:", list(self.apart)
 
@@ -223,7 +223,7 @@ def _short(name: str) -> str:
 
 
 def flops(eqn: JaxprEqn) -> int:
-    """The arithmetic of an equation, in operations on numbers."""
+    """The arithmetic of an equation, in operations on numbers; of branches, that of the dearest."""
     name = eqn.primitive.name
     if name == "dot_general":
         lhs, out = eqn.invars[0].aval, eqn.outvars[0].aval
@@ -237,6 +237,9 @@ def flops(eqn: JaxprEqn) -> int:
         return eqn.invars[0].aval.size
     if eqn.primitive in ELEMENTWISE and name not in _DATA_MOVEMENT:
         return sum(v.aval.size for v in eqn.outvars)
+    if name != "while":  # of which nobody knows how long it goes on
+        inner = [sum(map(flops, jaxpr.eqns)) for jaxpr in subjaxprs(eqn)]
+        return eqn.params.get("length", 1) * max(inner, default=0)
     return 0
 
 

@@ -1,10 +1,12 @@
 """What happens to a jaxpr before it is compiled, in order."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from funcflow.backends.passes.fold import fold
 from funcflow.backends.passes.inline import inline
+from funcflow.backends.passes.lanes import lanes
 from funcflow.backends.passes.loop_constants import loop_constants
 from funcflow.backends.passes.loop_sums import loop_sums
 from funcflow.backends.passes.parts import split_complex
@@ -30,6 +32,7 @@ PASSES: Mapping[str, Pass] = {
 # then finds. What leaves a loop was simplified with it.
 COMPILE_PASSES: Mapping[str, Pass] = {
     "inline": inline,
+    "lanes": lambda closed: lanes(closed, prepared),
     "simplify": simplify,
     "parts": split_complex,
     "cse": _cse,
@@ -47,6 +50,13 @@ def lower(closed: ClosedJaxpr) -> dict[str, ClosedJaxpr]:
 def prepare(closed: ClosedJaxpr) -> dict[str, ClosedJaxpr]:
     """The jaxpr after each pass for compiling, by the pass's name; the last one is compiled."""
     return _stages(COMPILE_PASSES, closed)
+
+
+@lru_cache(maxsize=256)
+def prepared(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """What `prepare` comes to, for the jaxprs inside of equations, which are looked at again."""
+    *_, last = prepare(closed).values()
+    return last
 
 
 def _stages(passes: Mapping[str, Pass], closed: ClosedJaxpr) -> dict[str, ClosedJaxpr]:

@@ -22,7 +22,7 @@ from funcflow.lax.scatter_products import scatter_mul_p
 from funcflow.lax.scattering import scatter_max_p, scatter_min_p, scatter_p, scatter_sub_p
 
 # What a scatter does with the old and the new value; None: the new one replaces it.
-_COMBINE = {
+COMBINE = {
     scatter_p: None,
     scatter_add_p: "add",
     scatter_sub_p: "sub",
@@ -40,7 +40,7 @@ def lower_scatter(plan: Planner, eqn: JaxprEqn) -> None:
     windows = scatter_windows(
         name, operand.shape, indices.shape, updates.shape, eqn.params["dimension_numbers"]
     )
-    op = _COMBINE[eqn.primitive]
+    op = COMBINE[eqn.primitive]
     if dtypes.is_complex(operand.dtype) and op not in (None, "add", "sub"):
         plan.host(eqn, f"{name} of complex numbers")
         return
@@ -85,4 +85,4 @@ def _order(moved: MovingWindows, unique: bool) -> tuple[list[int], list[int], in
     return sorted(outer, key=lambda axis: -strides.get(axis, 0)), inner, vector
 
 
-LOWERINGS: Mapping[Primitive, Lowering] = dict.fromkeys(_COMBINE, lower_scatter)
+LOWERINGS: Mapping[Primitive, Lowering] = dict.fromkeys(COMBINE, lower_scatter)

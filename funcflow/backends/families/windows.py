@@ -7,10 +7,11 @@ run with the index vectors, the operand has strides like any other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from funcflow.backends.families.nest import Access, Nest, access
+from funcflow.backends.families.nest import Access, access
 from funcflow.backends.loop_ir import INDEX, Builder, Value
 from funcflow.backends.program import View
 from funcflow.lax.addressing import Windows
@@ -29,8 +30,18 @@ class Start:
     stride: int
 
 
+class Writing(Protocol):
+    """What writes a kernel, and its numbers."""
+
+    build: Builder
+
+    def number(self, value: int, /) -> Value:
+        """An index that is a parameter of the kernel."""
+        ...
+
+
 def offset_of(
-    nest: Nest, starts: Sequence[Start], places: Sequence[Value], clip: bool
+    nest: Writing, starts: Sequence[Start], places: Sequence[Value], clip: bool
 ) -> tuple[Value | None, Value | None]:
     """The offset of the window here, and whether it is inside; None stands for 0 and for always.
 

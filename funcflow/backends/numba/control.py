@@ -1,6 +1,7 @@
 """Loops and branches as native steps: a body is a table of steps of its own, run again and again.
 
-The body of a `scan` is compiled like any program. Its table of steps wants the addresses of its
+A loop over a small state is a kernel (`families/recurrences.py`). Other bodies are compiled like
+any program. The table of its steps wants the addresses of its
 arguments, outputs, arena and constants; these stand in memory of the outer program, and advance
 from iteration to iteration: slices of inputs and of stacked outputs by a stride, the carry between
 two copies of itself. Nothing is unrolled, and nothing of Python runs between iterations. A body
@@ -12,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from funcflow.backends.families import recurrences
 from funcflow.backends.numba.runner import StepTable, native
 from funcflow.backends.passes.memory import Arena
 from funcflow.backends.planner import Lowering, Planner
@@ -55,8 +57,16 @@ class Slot(NamedTuple):
 def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive, Lowering]:
     """The lowerings of control flow, with what compiles bodies."""
 
-    def lowered(lower: Callable[..., None], names: Callable[[JaxprEqn], Sequence[ClosedJaxpr]]):
+    def lowered(
+        lower: Callable[..., None],
+        names: Callable[[JaxprEqn], Sequence[ClosedJaxpr]],
+        kernel: Callable[[Planner, JaxprEqn], str | None],
+    ) -> Lowering:
         def lowering(plan: Planner, eqn: JaxprEqn) -> None:
+            reason = kernel(plan, eqn)
+            if reason is None:
+                return
+            note = f"{eqn.primitive.name}: tables of steps, since {reason}"
             bodies = [compile_body(closed) for closed in names(eqn)]
             if any(body.table is None for body in bodies):
                 plan.host(eqn, f"the body of {eqn.primitive.name} has host steps")
@@ -64,23 +74,27 @@ def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive,
                 # a failure must end the loop, whose condition may hold for ever behind it
                 plan.host(eqn, "a step in the body of while can fail")
             else:
-                lower(plan, eqn, *bodies)
+                lower(plan, eqn, note, *bodies)
 
         return lowering
 
     return {
-        scan_p: lowered(_lower_scan, lambda eqn: [eqn.params["jaxpr"]]),
+        scan_p: lowered(_lower_scan, lambda eqn: [eqn.params["jaxpr"]], recurrences.lower_scan),
         while_p: lowered(
-            _lower_while, lambda eqn: [eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]]
+            _lower_while,
+            lambda eqn: [eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]],
+            recurrences.lower_straight,
         ),
-        cond_p: lowered(_lower_cond, lambda eqn: eqn.params["branches"]),
+        cond_p: lowered(
+            _lower_cond, lambda eqn: eqn.params["branches"], recurrences.lower_straight
+        ),
     }
 
 
 # --- scan -----------------------------------------------------------------------------------
 
 
-def _lower_scan(plan: Planner, eqn: JaxprEqn, body: Body) -> None:
+def _lower_scan(plan: Planner, eqn: JaxprEqn, note: str, body: Body) -> None:
     params = eqn.params
     length, carries = params["length"], params["num_carry"]
     operands = [plan.dense(plan.operand(v)) for v in eqn.invars]
@@ -99,7 +113,7 @@ def _lower_scan(plan: Planner, eqn: JaxprEqn, body: Body) -> None:
     ]
     step = -1 if params["reverse"] else 1
     first = length - 1 if params["reverse"] else 0
-    _call(plan, eqn, _routine("scan"), [body], [slots], ys, (length, first, step))
+    _call(plan, eqn, note, _routine("scan"), [body], [slots], ys, (length, first, step))
     for (even, odd), result in zip(pairs, carried, strict=True):
         plan.copy(odd if length % 2 else even, result, (eqn,))
 
@@ -118,7 +132,7 @@ def _row(view: View) -> int:
 # --- while ----------------------------------------------------------------------------------
 
 
-def _lower_while(plan: Planner, eqn: JaxprEqn, condition: Body, body: Body) -> None:
+def _lower_while(plan: Planner, eqn: JaxprEqn, note: str, condition: Body, body: Body) -> None:
     params = eqn.params
     operands = [plan.dense(plan.operand(v)) for v in eqn.invars]
     first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
@@ -148,6 +162,7 @@ def _lower_while(plan: Planner, eqn: JaxprEqn, condition: Body, body: Body) -> N
     _call(
         plan,
         eqn,
+        note,
         _routine("while"),
         [condition, body],
         tables,
@@ -160,7 +175,7 @@ def _lower_while(plan: Planner, eqn: JaxprEqn, condition: Body, body: Body) -> N
 # --- cond -----------------------------------------------------------------------------------
 
 
-def _lower_cond(plan: Planner, eqn: JaxprEqn, *branches: Body) -> None:
+def _lower_cond(plan: Planner, eqn: JaxprEqn, note: str, *branches: Body) -> None:
     index, *operands = (plan.dense(plan.operand(v)) for v in eqn.invars)
     results = [plan.result(v) for v in eqn.outvars]
     tables = [
@@ -170,6 +185,7 @@ def _lower_cond(plan: Planner, eqn: JaxprEqn, *branches: Body) -> None:
     _call(
         plan,
         eqn,
+        note,
         _routine("cond"),
         branches,
         tables,
@@ -192,6 +208,7 @@ def _private(plan: Planner, body: Body) -> list[Slot]:
 def _call(
     plan: Planner,
     eqn: JaxprEqn,
+    note: str,
     routine: Routine,
     bodies: Sequence[Body],
     tables: Sequence[Sequence[Slot]],
@@ -227,6 +244,7 @@ def _call(
         writes,
         [1 + len(head) + len(distances), *head, *distances, *words],
         eqn,
+        note,
         resources=tuple(bodies),
         checks=_checks(bodies),
     )

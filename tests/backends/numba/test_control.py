@@ -8,7 +8,8 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
-from funcflow.backends.numba.backend import CpuBackend
+from funcflow.backends.numba.backend import CpuBackend, program_of
+from funcflow.backends.straight import arrays
 from funcflow.transforms.executables import compiled
 
 RNG = np.random.default_rng(0)
@@ -54,6 +55,18 @@ def nested(x):
 def two_carries(x):
     """Each becomes the other: neither may be overwritten before it is read."""
     return lax.scan(lambda c, _: ((c[1], c[0] + 1), c), (x, 2 * x), None, length=5)
+
+
+@pytest.fixture(autouse=True)
+def no_kernels(monkeypatch):
+    """What would be one kernel becomes a table of steps."""
+    monkeypatch.setattr(arrays, "MOST_ELEMENTS", 0)
+
+
+def test_loops_and_branches_are_tables_here():
+    for f in (scan(4), countdown(3), branches(1)):
+        program = program_of(ff.jit(f).lower(X).jaxpr)
+        assert [s for s in program.steps if "tables of steps" in s.note]
 
 
 def is_native(f, *args):

@@ -1,0 +1,104 @@
+"""Control flow in which each lane has a condition of its own: a kernel, or a mask.
+
+`vmap` makes branches with an index for each lane, and loops in which each lane goes to its own end.
+Where their jaxprs are straight code (`straight/`) they stay, to become kernels with real
+branches and loops. Others become what runs all lanes together, under a mask; so do branches that
+are quicker to compute than to decide between.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from funcflow.backends.loop_ir import Builder, Value
+from funcflow.backends.passes.inline import inline
+from funcflow.backends.straight.arrays import Elements, Lanes, NotStraight, arranged, element_shape
+from funcflow.backends.straight.code import Prepare, StraightCode, is_free
+from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn
+from funcflow.core.staging import stage_out
+from funcflow.lax.cond import cond_p, select_branches
+from funcflow.lax.while_loop import bind_while, until_all_done, while_p
+
+
+def lanes(closed: ClosedJaxpr, prepare: Prepare) -> ClosedJaxpr:
+    """The same jaxpr, in which lanes have conditions of their own only where a kernel runs them.
+
+    Args:
+        closed: a jaxpr without calls.
+        prepare: the pipeline, for the jaxprs inside of equations.
+    """
+    jaxpr = closed.jaxpr
+    if not any(_extent(eqn) is not None for eqn in jaxpr.eqns):
+        return closed
+    eqns: list[JaxprEqn] = []
+    constants = list(zip(jaxpr.constvars, closed.consts, strict=True))
+    renamed: dict[Atom, Atom] = {}
+    for eqn in jaxpr.eqns:
+        eqn = eqn.replace(invars=[renamed.get(v, v) for v in eqn.invars])
+        if _extent(eqn) is None or why_masked(eqn, prepare) is None:
+            eqns.append(eqn)
+            continue
+        masked = inline(_masked(eqn))
+        constants += zip(masked.jaxpr.constvars, masked.consts, strict=True)
+        inner: dict[Atom, Atom] = dict(zip(masked.jaxpr.invars, eqn.invars, strict=True))
+        for e in masked.jaxpr.eqns:
+            eqns.append(e.replace(invars=[inner.get(v, v) for v in e.invars], source=eqn.source))
+        for v, result in zip(eqn.outvars, masked.jaxpr.outvars, strict=True):
+            renamed[v] = inner.get(result, result)
+    outvars = [renamed.get(v, v) for v in jaxpr.outvars]
+    changed = jaxpr.replace(constvars=[v for v, _ in constants], eqns=eqns, outvars=outvars)
+    return ClosedJaxpr(changed, [value for _, value in constants])
+
+
+def _extent(eqn: JaxprEqn) -> tuple[int, ...] | None:
+    """The extents of lanes that decide for themselves, or None."""
+    if eqn.primitive is cond_p:
+        return eqn.invars[0].aval.shape or None
+    if eqn.primitive is while_p:
+        return eqn.params["cond_jaxpr"].out_avals[0].shape or None
+    return None
+
+
+def why_masked(eqn: JaxprEqn, prepare: Prepare) -> str | None:
+    """Why an equation of lanes that decide for themselves is no kernel; None if it is one."""
+    extent, *more = _extent(eqn) or (0,)
+    if eqn.primitive is cond_p and all(is_free(prepare(b)) for b in eqn.params["branches"]):
+        return "its branches are quick"
+    if more:
+        return f"its lanes have {1 + len(more)} dimensions"
+    build = Builder()
+    around = Lanes(extent, lambda: build.index(0))
+    code = StraightCode(build, lambda x: build.const(x, x.dtype), prepare, around)
+    try:
+        code.results(eqn, _unknown(eqn.invars, extent))
+    except NotStraight as error:
+        return str(error)
+    return None
+
+
+def _unknown(atoms: Sequence[Atom], extent: int) -> list[Elements]:
+    """Elements of which nothing is known."""
+    shapes = [element_shape(v.aval, extent) for v in atoms]
+    values = [
+        Value(np.dtype(v.aval.dtype))
+        for v, (shape, _) in zip(atoms, shapes, strict=True)
+        for _ in range(prod(shape))
+    ]
+    return arranged(values, shapes)
+
+
+def _masked(eqn: JaxprEqn) -> ClosedJaxpr:
+    """A jaxpr that computes the equation for all lanes together."""
+    params = eqn.params
+
+    def branches(index: Atom, *operands: Atom) -> list[Atom]:
+        return select_branches(index, operands, params["branches"])
+
+    def loop(*args: Atom) -> list[Atom]:
+        sizes = params["cond_nconsts"], params["body_nconsts"]
+        cond, body = until_all_done(params["cond_jaxpr"], params["body_jaxpr"], *sizes)
+        consts, rest, carry = args[: sizes[0]], args[: sum(sizes)], args[sum(sizes) :]
+        return bind_while(cond, body, consts, rest, carry)
+
+    return stage_out(branches if eqn.primitive is cond_p else loop, [v.aval for v in eqn.invars])

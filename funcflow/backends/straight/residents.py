@@ -1,0 +1,268 @@
+"""Straight code with arrays that stay in memory: they are too large for registers.
+
+A loop may read parts of such an array at computed places, and change parts of one that it carries.
+A part that is small becomes elements. A changed array is the same memory: what it was before cannot
+be read any more, so code that does is refused.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from funcflow.backends.families.scattering import COMBINE
+from funcflow.backends.families.windows import Start, offset_of
+from funcflow.backends.loop_ir import Value
+from funcflow.backends.program import View
+from funcflow.backends.straight.arrays import (
+    MOST_ELEMENTS,
+    Elements,
+    NotStraight,
+    Resident,
+    ResidentRule,
+    Writer,
+)
+from funcflow.core.jaxpr import JaxprEqn
+from funcflow.lax.addressing import gather_windows, scatter_windows
+from funcflow.lax.dimension_numbers import GatherScatterMode
+from funcflow.lax.indexing import fill_of
+
+
+@dataclass
+class Home:
+    """The memory of an array.
+
+    Attributes:
+        view: all of it.
+        load: gives the element so many elements after the first one, where a mask holds.
+        store: writes it; None if the array may not be changed.
+        version: how often it was changed.
+    """
+
+    view: View
+    load: Callable[..., Value]
+    store: Callable[..., None] | None = None
+    version: int = field(default=0)
+
+
+@dataclass(frozen=True)
+class InMemory(Resident):
+    """An array in memory, or a part of one: a view, of the memory as it was at some time."""
+
+    home: Home
+    view: View
+    version: int = 0
+
+    def carried(self, new: Elements | Resident) -> None:
+        if not isinstance(new, InMemory) or new.home is not self.home or not new.is_whole():
+            raise NotStraight("an array in memory is replaced by another one")
+
+    def is_whole(self) -> bool:
+        """Whether it is all of the array, as it is now."""
+        return self.view == self.home.view and self.version == self.home.version
+
+    def distance(self, place: Sequence[int] = ()) -> int:
+        """How far an element is from the array's first one."""
+        inner = sum(i * s for i, s in zip(place, self.view.strides, strict=False))
+        return self.view.offset - self.home.view.offset + inner
+
+    def check(self) -> None:
+        """Refuse to read what is not there any more."""
+        if self.version != self.home.version:
+            raise NotStraight("an array in memory is read after it was changed")
+
+
+def _offset(code: Writer, static: int, moved: Value | None) -> Value:
+    """A place in memory: so many elements on, and from there on by what is computed."""
+    if moved is None:
+        return code.number(static)
+    return code.let("add", moved, code.number(static)) if static else moved
+
+
+def _settled(code: Writer, x: InMemory) -> Elements | InMemory:
+    """What is small is loaded."""
+    if not 0 < prod(x.view.shape) <= MOST_ELEMENTS:
+        return x
+    return _window(code, x, None, x.view.shape, range(len(x.view.shape)))
+
+
+def _window(
+    code: Writer,
+    x: InMemory,
+    moved: Value | None,
+    shape: Sequence[int],
+    axes: Sequence[int],
+    mask: Value | None = None,
+) -> Elements:
+    """The elements of a window that runs over some axes of an array."""
+    x.check()
+    if not 0 < prod(shape) <= MOST_ELEMENTS:
+        raise NotStraight(f"a part of an array in memory has more than {MOST_ELEMENTS} elements")
+    values = np.empty(shape, object)
+    for place in np.ndindex(*shape):
+        code.count()
+        static = x.distance() + sum(
+            i * x.view.strides[axis] for i, axis in zip(place, axes, strict=True)
+        )
+        values[place] = x.home.load(offset=_offset(code, static, moved), mask=mask)
+    return Elements(values)
+
+
+def _changed(x: InMemory) -> InMemory:
+    """The array after a change."""
+    x.home.version += 1
+    return replace(x, version=x.home.version)
+
+
+def _writable(x: Any) -> InMemory:
+    if not isinstance(x, InMemory) or x.home.store is None or x.view != x.home.view:
+        raise NotStraight("an array in memory is changed that the loop does not carry")
+    x.check()
+    return x
+
+
+def _small(args: Sequence[Any]) -> list[Elements]:
+    if not all(isinstance(x, Elements) for x in args):
+        raise NotStraight("an index or an update is an array in memory")
+    return list(args)
+
+
+# --- views --------------------------------------------------------------------------------------
+
+
+def _viewed(code: Writer, x: Any, view: View | None) -> list[Elements | Resident]:
+    if view is None:
+        raise NotStraight("reshape of an array in memory takes a copy")
+    return [_settled(code, replace(x, view=view))]
+
+
+def _reshape(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
+    return _viewed(code, args[0], args[0].view.reshape(eqn.params["new_sizes"]))
+
+
+def _transpose(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
+    return _viewed(code, args[0], args[0].view.transpose(eqn.params["permutation"]))
+
+
+def _reverse(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
+    return _viewed(code, args[0], args[0].view.reverse(eqn.params["dimensions"]))
+
+
+def _slice(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
+    (x,), params = args, eqn.params
+    steps = params["strides"] or [1] * len(x.view.shape)
+    return _viewed(code, x, x.view.slice(params["start_indices"], params["limit_indices"], steps))
+
+
+def _same(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
+    return [args[0]]
+
+
+# --- parts at computed places ---------------------------------------------------------------------
+
+
+def _place(
+    code: Writer, x: InMemory, places: Sequence[Elements], sizes: Sequence[int]
+) -> Value | None:
+    """The offset of a slice, moved inside."""
+    starts = [
+        Start(extent - size, stride)
+        for extent, size, stride in zip(x.view.shape, sizes, x.view.strides, strict=True)
+    ]
+    indices = [place.values.reshape(-1)[0] for place in places]
+    moving = [(s, i) for s, i in zip(starts, indices, strict=True) if s.reach]
+    return offset_of(code, [s for s, _ in moving], [i for _, i in moving], clip=True)[0]
+
+
+def _dynamic_slice(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
+    x, *places = args
+    sizes = eqn.params["slice_sizes"]
+    moved = _place(code, x, _small(places), sizes)
+    return [_window(code, x, moved, sizes, range(len(sizes)))]
+
+
+def _dynamic_update_slice(
+    code: Writer, eqn: JaxprEqn, args: Sequence[Any]
+) -> list[Elements | Resident]:
+    x, (update, *places) = _writable(args[0]), _small(args[1:])
+    assert x.home.store is not None
+    moved = _place(code, x, places, update.values.shape)
+    for place in np.ndindex(*update.values.shape):
+        code.count()
+        x.home.store(update.values[place], offset=_offset(code, x.distance(place), moved))
+    return [_changed(x)]
+
+
+def _gather(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
+    x, (indices,) = args[0], _small(args[1:])
+    numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
+    windows = gather_windows(x.view.shape, indices.values.shape, numbers, sizes)
+    fills = eqn.params["mode"] is GatherScatterMode.FILL_OR_DROP
+    found = np.empty((*windows.batch_shape, *windows.window_shape), object)
+    for batch in np.ndindex(*windows.batch_shape):
+        moved, inside = _start(code, x, windows, indices, batch, clip=not fills)
+        part: Any = _window(code, x, moved, windows.window_shape, windows.shown).values
+        if inside is not None:
+            fill = code.number(fill_of(x.view.dtype, eqn.params["fill_value"]))
+            for place in np.ndindex(*part.shape):
+                part[place] = code.let("select", inside, part[place], fill)
+        found[(*batch, ...)] = part
+    return [Elements(found.transpose(windows.order))]
+
+
+def _start(
+    code: Writer, x: InMemory, windows: Any, indices: Elements, batch: Any, clip: bool
+) -> tuple[Value | None, Value | None]:
+    """The offset of a window, and whether it is inside."""
+    components = len(windows.moving) - len(windows.batching)
+    starts = [
+        Start(reach, x.view.strides[axis])
+        for reach, axis in zip(windows.reach[:components], windows.moving, strict=False)
+    ]
+    moved, inside = offset_of(code, starts, list(indices.values[batch]), clip)
+    for axis, lane in zip(windows.moving[components:], windows.batching, strict=True):
+        moved = _offset(code, batch[lane] * x.view.strides[axis], moved)
+    return moved, inside
+
+
+def _scatter(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
+    x, (indices, updates) = _writable(args[0]), _small(args[1:])
+    assert x.home.store is not None
+    windows = scatter_windows(
+        eqn.primitive.name,
+        x.view.shape,
+        indices.values.shape,
+        updates.values.shape,
+        eqn.params["dimension_numbers"],
+    )
+    op, clip = COMBINE[eqn.primitive], eqn.params["mode"] is GatherScatterMode.CLIP
+    inverse: Any = updates.values.transpose(np.argsort(windows.order))
+    for batch in np.ndindex(*windows.batch_shape):
+        moved, inside = _start(code, x, windows, indices, batch, clip)
+        for place in np.ndindex(*windows.window_shape):
+            static = x.distance() + sum(
+                i * x.view.strides[axis] for i, axis in zip(place, windows.shown, strict=True)
+            )
+            where = {"offset": _offset(code, static, moved), "mask": inside}
+            value = inverse[(*batch, *place)]
+            if op is not None:
+                value = code.let(op, x.home.load(**where), value)
+            code.count()
+            x.home.store(value, **where)
+    return [_changed(x)]
+
+
+RULES: Mapping[str, ResidentRule] = {
+    "copy": _same,
+    "stop_gradient": _same,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "rev": _reverse,
+    "slice": _slice,
+    "dynamic_slice": _dynamic_slice,
+    "dynamic_update_slice": _dynamic_update_slice,
+    "gather": _gather,
+    **{primitive.name: _scatter for primitive in COMBINE},
+}
