@@ -1,4 +1,4 @@
-"""The operations of random programs that take functions: calls, loops, branches, gradients."""
+"""The operations of random programs that take functions: calls, loops, branches, transforms."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +20,7 @@ from funcflow.transforms.custom_jvp import custom_jvp
 from funcflow.transforms.grad import vjp
 from funcflow.transforms.jit import jit
 from funcflow.transforms.jvp import jvp
+from funcflow.transforms.vmap import vmap
 
 _DEEPEST = 2
 
@@ -125,6 +126,19 @@ def _branched(w: Writer) -> Any:
     return list(lax.switch(w.index(len(branches) - 1), branches, x, y))
 
 
+def _mapped(w: Writer) -> Any:
+    """A function of lanes, which may go to ends of their own in loops and take branches."""
+    if _deep(w):
+        return None
+    args = [w.pick(ndim=1), w.pick(), w.pick()]
+    lanes = args[0].shape[:1]
+    if not 0 < lanes[0] <= 12:
+        return None
+    count = w.integer(1, 5)
+    axes = tuple(0 if x.shape[:1] == lanes else None for x in args)
+    return vmap(lambda *xs: w.body(xs, count).values[-2:], in_axes=axes)(*args)
+
+
 def _differentiated(w: Writer) -> Any:
     """The gradient of a function of some floating values, with its results."""
     if w.depth:
@@ -143,7 +157,7 @@ def _differentiated(w: Writer) -> Any:
 
 
 _CALLS: Sequence[tuple[Operation, float]] = [
-    *((_called, 0.8), (_scanned, 0.6), (_repeated, 0.4), (_branched, 0.5)),
+    *((_called, 0.8), (_scanned, 0.6), (_repeated, 0.4), (_branched, 0.5), (_mapped, 0.6)),
 ]
 EXACT: Sequence[tuple[Operation, float]] = [*SIMPLE_EXACT, *_CALLS]
 INEXACT: Sequence[tuple[Operation, float]] = [*SIMPLE_INEXACT, *_CALLS, (_differentiated, 1.5)]
