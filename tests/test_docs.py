@@ -93,3 +93,9 @@ def test_links_between_pages_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([\w./-]+)(?:#[\w-]*)?\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_example_is_listed():
+    files = {p.name for p in (ROOT / "examples").iterdir() if p.suffix in (".py", ".ipynb")}
+    page = (ROOT / "examples" / "README.md").read_text("utf-8")
+    assert files == set(re.findall(r"^\| `([\w.]+)`", page, re.MULTILINE))
