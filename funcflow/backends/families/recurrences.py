@@ -34,6 +34,7 @@ from funcflow.backends.straight.arrays import (
     small,
 )
 from funcflow.backends.straight.code import StraightCode
+from funcflow.backends.straight.indexing import indexed, indexed_by
 from funcflow.backends.straight.residents import RULES, Home, InMemory
 from funcflow.core.aval import ShapedArray
 from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
@@ -108,17 +109,21 @@ def _is_small(aval: ShapedArray, extent: int | None = None) -> bool:
 def _scan_step(plan: Planner, eqn: JaxprEqn, extent: int | None) -> Step:
     params, body = eqn.params, prepared(eqn.params["jaxpr"])
     first, second = params["num_consts"], params["num_consts"] + params["num_carry"]
-    operands, results = map(plan.operand, eqn.invars), map(plan.result, eqn.outvars)
+    inner, back = body.jaxpr, params["reverse"]
+    places = (*indexed(params["jaxpr"], prepared)[:second], *[False] * (len(inner.invars) - second))
     given = [
-        _Array.of(view, v.aval, extent, i >= second, params["reverse"])
-        for i, (view, v) in enumerate(zip(operands, body.jaxpr.invars, strict=True))
+        _Array.of(plan.operand(v), x.aval, extent, places[i], i >= second, back)
+        for i, (v, x) in enumerate(zip(eqn.invars, inner.invars, strict=True))
     ]
     consts, starts, xs = given[:first], given[first:second], given[second:]
+    carries = params["num_carry"]
     made = [
-        _Array.of(view, v.aval, extent, i >= params["num_carry"], params["reverse"])
-        for i, (view, v) in enumerate(zip(results, body.jaxpr.outvars, strict=True))
+        _Array.of(
+            plan.result(v), x.aval, extent, i < carries and places[first + i], i >= carries, back
+        )
+        for i, (v, x) in enumerate(zip(eqn.outvars, inner.outvars, strict=True))
     ]
-    finals, ys = made[: params["num_carry"]], made[params["num_carry"] :]
+    finals, ys = made[:carries], made[carries:]
     if any(a.resident for a in (*xs, *ys)):
         raise NotStraight("an iteration takes or gives too many elements")
     states = [a for a in finals if not a.resident]
@@ -138,7 +143,7 @@ def _scan_step(plan: Planner, eqn: JaxprEqn, extent: int | None) -> Step:
             found = write.code.evaluate(body, [*fixed, *carry, *write.loaded(xs)])
             state = nexts(carry, found[: len(carry)])
             if begin:
-                loop.next(*flat(x for x in state if x is not None))
+                loop.next(*flat(x for x in state if isinstance(x, Elements)))
             write.store(ys, flat(map(small, found[len(carry) :])))
         write.store(states, loop.results)
     for start, final in zip(starts, finals, strict=True):
@@ -149,10 +154,18 @@ def _scan_step(plan: Planner, eqn: JaxprEqn, extent: int | None) -> Step:
 
 def _straight_step(plan: Planner, eqn: JaxprEqn, extent: int | None) -> Step:
     name, params = eqn.primitive.name, eqn.params
-    given = [_Array.of(plan.operand(v), v.aval, extent) for v in eqn.invars]
-    made = [_Array.of(plan.result(v), v.aval, extent) for v in eqn.outvars]
+    places = indexed_by(eqn, prepared) if name == "while" else (False,) * len(eqn.invars)
     # a while changes what it carries, which are its last operands, where they will be results
-    first = len(given) - len(made) if name == "while" else len(given)
+    first = len(eqn.invars) - len(eqn.outvars) if name == "while" else len(eqn.invars)
+    given = [
+        _Array.of(plan.operand(v), v.aval, extent, place)
+        for v, place in zip(eqn.invars, places, strict=True)
+    ]
+    carried = places[first:] or (False,) * len(eqn.outvars)
+    made = [
+        _Array.of(plan.result(v), v.aval, extent, place)
+        for v, place in zip(eqn.outvars, carried, strict=True)
+    ]
     starts = {i: a for i, a in enumerate(made, first) if i < len(given) and a.resident}
     if len(starts) < sum(a.resident for a in made):
         raise NotStraight("a branch gives too many elements")
@@ -192,12 +205,21 @@ class _Array:
 
     @staticmethod
     def of(
-        view: View, aval: ShapedArray, extent: int | None, timed: bool = False, back: bool = False
+        view: View,
+        aval: ShapedArray,
+        extent: int | None,
+        indexed: bool = False,
+        timed: bool = False,
+        back: bool = False,
     ) -> "_Array":
-        """An array that is `aval` in one iteration; `back` is for those that run backwards."""
+        """An array that is `aval` in one iteration.
+
+        Parts of it are at computed places if it is `indexed`; each iteration has its own if it is
+        `timed`; and the iterations run backwards with `back`.
+        """
         check_dtype(aval)
         view = view.reverse((0,)) if timed and back else view
-        if extent is None and not _is_small(aval):
+        if extent is None and (indexed or not _is_small(aval)):
             return _Array(view, ((), None), timed, resident=True)
         return _Array(view, element_shape(aval, extent), timed)
 
@@ -280,9 +302,10 @@ class _Writer:
         """An operand or a result that stays in memory."""
         number = self._operands[id(a)]
         if not written:
-            return InMemory(Home(a.view, partial(self._nest.load, number)), a.view)
+            load = partial(self._nest.load, number)
+            return InMemory(Home(a.view, self.code.number, load), a.view)
         load, store = self._nest.load_written, self._nest.store
-        home = Home(a.view, partial(load, number), partial(store, number))
+        home = Home(a.view, self.code.number, partial(load, number), partial(store, number))
         return InMemory(home, a.view)
 
     def store(self, arrays: Sequence[_Array], values: Sequence[Value]) -> None:

@@ -35,14 +35,22 @@ class Elements:
 
 
 class Resident(ABC):
-    """An array that is too large for registers and stays in memory."""
+    """An array that stays in memory: it is too large for registers, or indexed in a loop."""
 
     @abstractmethod
-    def carried(self, new: "Elements | Resident") -> None:
-        """Note that a loop which carries this array gives `new` for the next iteration.
+    def elements(self, code: "Writer") -> Elements:
+        """The elements, loaded.
 
         Raises:
-            NotStraight: it is not this array, changed where it is.
+            NotStraight: there are too many.
+        """
+
+    @abstractmethod
+    def carried(self, new: "Elements | Resident") -> "Resident":
+        """The array in the next iteration of a loop that carries it and gives `new`.
+
+        Raises:
+            NotStraight: that is not this array, changed where it is, nor few elements.
         """
 
 
@@ -53,7 +61,10 @@ class Counted(Resident):
     start: Value
     length: int
 
-    def carried(self, new: "Elements | Resident") -> None:
+    def elements(self, code: "Writer") -> Elements:
+        raise NotStraight("more numbers are counted than are elements")
+
+    def carried(self, new: "Elements | Resident") -> Resident:
         raise NotStraight("a loop carries the numbers that it counts")
 
 
@@ -105,14 +116,12 @@ def small(x: Elements | Resident) -> Elements:
 
 def nexts(
     olds: "Iterable[Elements | Resident]", news: "Iterable[Elements | Resident]"
-) -> list[Elements | None]:
-    """What a loop carries on in registers; nothing for what it has changed in memory."""
-    found: list[Elements | None] = []
-    for old, new in zip(olds, news, strict=True):
-        if isinstance(old, Resident):
-            old.carried(new)
-        found.append(None if isinstance(old, Resident) else small(new))
-    return found
+) -> list[Elements | Resident]:
+    """What a loop goes on with: elements as they are, arrays in memory changed where they are."""
+    return [
+        old.carried(new) if isinstance(old, Resident) else small(new)
+        for old, new in zip(olds, news, strict=True)
+    ]
 
 
 def flat(arrays: Iterable[Elements]) -> list[Value]:

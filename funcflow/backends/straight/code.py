@@ -139,9 +139,13 @@ class StraightCode:
             return self._small_results(eqn, small)
         if isinstance(args[0], Counted):
             return [self._recounted(eqn, args[0], args[1:])]
-        if eqn.primitive.name not in self._residents:
-            raise NotStraight(f"{eqn.primitive.name} takes an array that is in memory")
-        return self._residents[eqn.primitive.name](self, eqn, args)
+        if eqn.primitive.name in self._residents:
+            return self._residents[eqn.primitive.name](self, eqn, args)
+        try:
+            loaded = [x if isinstance(x, Elements) else x.elements(self) for x in args]
+        except NotStraight:
+            raise NotStraight(f"{eqn.primitive.name} takes an array that is in memory") from None
+        return self._small_results(eqn, loaded)
 
     def _small_results(self, eqn: JaxprEqn, args: list[Elements]) -> Sequence[Elements | Resident]:
         if eqn.effects:
@@ -349,9 +353,9 @@ class StraightCode:
 
         def body(values: Sequence[Value]) -> list[Value]:
             with self._region():
-                now[:] = step(*carried(values))
+                now[:] = nexts(start, step(*carried(values)))
                 more = [count(values[0])] if count is not None else []
-            found = [x for x in nexts(start, now) if x is not None]
+            found = [x for x in now if isinstance(x, Elements)]
             if [(x.values.shape, x.lanes) for x in found] != shapes:
                 raise NotStraight("the body of a loop gives results of another type")
             return [*more, *flat(found)]

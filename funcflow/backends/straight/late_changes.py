@@ -8,8 +8,8 @@ from funcflow.lax.indexing import scatter_add_p
 from funcflow.lax.scatter_products import scatter_mul_p
 from funcflow.lax.scattering import scatter_max_p, scatter_min_p, scatter_p, scatter_sub_p
 
-_VIEWS = frozenset(["copy", "stop_gradient", "reshape", "transpose", "rev", "slice"])
-_CHANGES = frozenset(
+VIEWS = frozenset(["copy", "stop_gradient", "reshape", "transpose", "rev", "slice"])
+CHANGES = frozenset(
     [
         *(dynamic_update_slice_p, scatter_p, scatter_add_p, scatter_sub_p),
         *(scatter_mul_p, scatter_min_p, scatter_max_p),
@@ -27,9 +27,9 @@ def reads_first(jaxpr: Jaxpr, arrays: Iterable[Var]) -> Jaxpr:
         makers |= dict.fromkeys(eqn.outvars, eqn)
         for v in dict.fromkeys(same[v] for v in eqn.invars if isinstance(v, Var) and v in same):
             readers[v].append(eqn)
-            if eqn.primitive in _CHANGES:
+            if eqn.primitive in CHANGES:
                 changes.append((eqn, v))
-            elif eqn.primitive.name in _VIEWS:
+            elif eqn.primitive.name in VIEWS:
                 same[eqn.outvars[0]] = v
     before = {eqn: [*readers[v]] for eqn, v in changes}
     for eqn, earlier in before.items():  # what needs the change itself comes after it

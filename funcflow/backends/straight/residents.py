@@ -36,12 +36,14 @@ class Home:
 
     Attributes:
         view: all of it.
+        number: gives the value of a number.
         load: gives the element so many elements after the first one, where a mask holds.
         store: writes it; None if the array may not be changed.
         version: how often it was changed.
     """
 
     view: View
+    number: Callable[[int], Value]
     load: Callable[..., Value]
     store: Callable[..., None] | None = None
     version: int = field(default=0)
@@ -55,9 +57,20 @@ class InMemory(Resident):
     view: View
     version: int = 0
 
-    def carried(self, new: Elements | Resident) -> None:
+    def elements(self, code: Writer) -> Elements:
+        if not 0 < prod(self.view.shape) <= MOST_ELEMENTS:
+            raise NotStraight("an array in memory is taken as a whole")
+        return _window(code, self, None, self.view.shape, range(len(self.view.shape)))
+
+    def carried(self, new: Elements | Resident) -> "InMemory":
+        if isinstance(new, Elements) and self.home.store is not None:
+            for place in np.ndindex(*new.values.shape):
+                where = self.home.number(self.distance(place))
+                self.home.store(new.values[place], offset=where)
+            return _changed(self)
         if not isinstance(new, InMemory) or new.home is not self.home or not new.is_whole():
             raise NotStraight("an array in memory is replaced by another one")
+        return new
 
     def is_whole(self) -> bool:
         """Whether it is all of the array, as it is now."""
@@ -79,13 +92,6 @@ def _offset(code: Writer, static: int, moved: Value | None) -> Value:
     if moved is None:
         return code.number(static)
     return code.let("add", moved, code.number(static)) if static else moved
-
-
-def _settled(code: Writer, x: InMemory) -> Elements | InMemory:
-    """What is small is loaded."""
-    if not 0 < prod(x.view.shape) <= MOST_ELEMENTS:
-        return x
-    return _window(code, x, None, x.view.shape, range(len(x.view.shape)))
 
 
 def _window(
@@ -123,10 +129,9 @@ def _writable(x: Any) -> InMemory:
     return x
 
 
-def _small(args: Sequence[Any]) -> list[Elements]:
-    if not all(isinstance(x, Elements) for x in args):
-        raise NotStraight("an index or an update is an array in memory")
-    return list(args)
+def _small(code: Writer, args: Sequence[Elements | Resident]) -> list[Elements]:
+    """Indices and updates, which may be parts of arrays in memory themselves."""
+    return [x if isinstance(x, Elements) else x.elements(code) for x in args]
 
 
 # --- views --------------------------------------------------------------------------------------
@@ -135,7 +140,7 @@ def _small(args: Sequence[Any]) -> list[Elements]:
 def _viewed(code: Writer, x: Any, view: View | None) -> list[Elements | Resident]:
     if view is None:
         raise NotStraight("reshape of an array in memory takes a copy")
-    return [_settled(code, replace(x, view=view))]
+    return [replace(x, view=view)]
 
 
 def _reshape(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
@@ -179,14 +184,14 @@ def _place(
 def _dynamic_slice(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
     x, *places = args
     sizes = eqn.params["slice_sizes"]
-    moved = _place(code, x, _small(places), sizes)
+    moved = _place(code, x, _small(code, places), sizes)
     return [_window(code, x, moved, sizes, range(len(sizes)))]
 
 
 def _dynamic_update_slice(
     code: Writer, eqn: JaxprEqn, args: Sequence[Any]
 ) -> list[Elements | Resident]:
-    x, (update, *places) = _writable(args[0]), _small(args[1:])
+    x, (update, *places) = _writable(args[0]), _small(code, args[1:])
     assert x.home.store is not None
     moved = _place(code, x, places, update.values.shape)
     for place in np.ndindex(*update.values.shape):
@@ -196,7 +201,7 @@ def _dynamic_update_slice(
 
 
 def _gather(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
-    x, (indices,) = args[0], _small(args[1:])
+    x, (indices,) = args[0], _small(code, args[1:])
     numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
     windows = gather_windows(x.view.shape, indices.values.shape, numbers, sizes)
     fills = eqn.params["mode"] is GatherScatterMode.FILL_OR_DROP
@@ -228,7 +233,7 @@ def _start(
 
 
 def _scatter(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
-    x, (indices, updates) = _writable(args[0]), _small(args[1:])
+    x, (indices, updates) = _writable(args[0]), _small(code, args[1:])
     assert x.home.store is not None
     windows = scatter_windows(
         eqn.primitive.name,
