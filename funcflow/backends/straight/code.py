@@ -40,6 +40,7 @@ from funcflow.backends.straight.arrays import (
     small,
 )
 from funcflow.backends.straight.late_changes import reads_first
+from funcflow.backends.straight.matrices import MATRICES
 from funcflow.backends.straight.moves import MOVES
 from funcflow.core import dtypes
 from funcflow.core.aval import ShapedArray
@@ -157,8 +158,9 @@ class StraightCode:
             element_shape(v.aval, self.extent)
         if eqn.primitive.name == "cond":
             return self.branch(eqn, args)
-        if eqn.primitive.name in MOVES:
-            return MOVES[eqn.primitive.name](self, eqn, args)
+        rule = MOVES.get(eqn.primitive.name) or MATRICES.get(eqn.primitive.name)
+        if rule is not None:
+            return rule(self, eqn, args)
         if is_elementwise(eqn):
             return self._elementwise(eqn, args)
         if is_reduction(eqn):
