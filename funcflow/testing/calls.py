@@ -157,7 +157,8 @@ def _differentiated(w: Writer) -> Any:
 
 
 _CALLS: Sequence[tuple[Operation, float]] = [
-    *((_called, 0.8), (_scanned, 0.6), (_repeated, 0.4), (_branched, 0.5), (_mapped, 0.6)),
+    *((_called, 0.8), (_scanned, 0.6), (_repeated, 0.4), (_branched, 0.5)),
 ]
+LANES: Sequence[tuple[Operation, float]] = [(_mapped, 3.0)]
 EXACT: Sequence[tuple[Operation, float]] = [*SIMPLE_EXACT, *_CALLS]
 INEXACT: Sequence[tuple[Operation, float]] = [*SIMPLE_INEXACT, *_CALLS, (_differentiated, 1.5)]

@@ -15,7 +15,7 @@ from funcflow.core.array import wrap
 from funcflow.core.aval import ShapedArray
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.staging import stage_out
-from funcflow.testing.calls import EXACT, INEXACT
+from funcflow.testing.calls import EXACT, INEXACT, LANES
 from funcflow.testing.writer import DType, Shape, Writer
 
 # Extents around the numbers of lanes of vectors, and those that need care.
@@ -35,6 +35,7 @@ class RandomProgram:
         exact: whether the result is the same in any order of evaluation, bit for bit.
         jaxpr: the program. Its text is a program of its own, see `core.parse`.
         arguments: what to call it with; infinities and NaNs are among the values.
+        lanes: whether functions are mapped in it.
     """
 
     seed: int
@@ -42,13 +43,17 @@ class RandomProgram:
     exact: bool
     jaxpr: ClosedJaxpr
     arguments: tuple[np.ndarray[Any, Any], ...]
+    lanes: bool = False
 
     def __str__(self) -> str:
-        call = f"random_program({self.seed}, size={self.size}, exact={self.exact})"
+        lanes = ", lanes=True" if self.lanes else ""
+        call = f"random_program({self.seed}, size={self.size}, exact={self.exact}{lanes})"
         return f"{call}\n{self.jaxpr}"
 
 
-def random_program(seed: int, *, size: int | None = None, exact: bool = False) -> RandomProgram:
+def random_program(
+    seed: int, *, size: int | None = None, exact: bool = False, lanes: bool = False
+) -> RandomProgram:
     """A random program.
 
     Programs have values of all dtypes and of up to five dimensions, share values, return several
@@ -60,6 +65,7 @@ def random_program(seed: int, *, size: int | None = None, exact: bool = False) -
         size: how many operations to write; from 1 to 40 by default.
         exact: whether to leave out whatever may be rounded in more than one way: transcendental
             functions, and sums and products of floating numbers.
+        lanes: whether functions are mapped over lanes as well, with loops and branches inside.
 
     Example:
         >>> from funcflow.testing import random_program
@@ -74,7 +80,7 @@ def random_program(seed: int, *, size: int | None = None, exact: bool = False) -
     chosen = _dtypes(rng)
     w = Writer(
         rng,
-        EXACT if exact else INEXACT,
+        [*(EXACT if exact else INEXACT), *(LANES if lanes else [])],
         _shapes(rng, _LARGE if large else _SMALL, large),
         chosen,
         exact=exact,
@@ -93,7 +99,7 @@ def random_program(seed: int, *, size: int | None = None, exact: bool = False) -
         w.write(size)
         return _results(w, len(args))
 
-    return RandomProgram(seed, size, exact, stage_out(program, avals), arguments)
+    return RandomProgram(seed, size, exact, stage_out(program, avals), arguments, lanes)
 
 
 def values(

@@ -40,6 +40,22 @@ def test_ten_thousand_compiled_programs_agree_with_the_reference(first):
     check_batch(first)
 
 
+def check_lanes(first):
+    for seed in range(first, first + BATCH):
+        check_program(random_program(seed, exact=seed % 2 == 0, lanes=True))
+
+
+@pytest.mark.parametrize("first", range(0, 200, BATCH))
+def test_programs_with_lanes_agree_with_the_reference(first):
+    check_lanes(first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(200, 2_000, BATCH))
+def test_many_programs_with_lanes_agree_with_the_reference(first):
+    check_lanes(first)
+
+
 @settings(max_examples=15, deadline=None)
 @given(random_programs())
 def test_programs_are_well_typed(program):

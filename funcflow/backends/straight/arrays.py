@@ -69,6 +69,19 @@ class Counted(Resident):
 
 
 @dataclass(frozen=True)
+class Zeros(Resident):
+    """A large array of zeros: what differentiation adds parts to."""
+
+    aval: ShapedArray
+
+    def elements(self, code: "Writer") -> Elements:
+        raise NotStraight(f"zeros of the type {self.aval} are taken as a whole")
+
+    def carried(self, new: "Elements | Resident") -> Resident:
+        raise NotStraight("a loop carries zeros")
+
+
+@dataclass(frozen=True)
 class Lanes:
     """A dimension that is a loop around the code: its extent, and what gives the position in it."""
 
@@ -170,6 +183,7 @@ class Writer(Protocol):
 
 
 Rule: TypeAlias = Callable[[Writer, JaxprEqn, list[Elements]], Sequence[Elements]]
+# Gives None where it has nothing to do with memory, so that elements may be loaded.
 ResidentRule: TypeAlias = Callable[
-    [Writer, JaxprEqn, Sequence[Elements | Resident]], Sequence[Elements | Resident]
+    [Writer, JaxprEqn, Sequence[Elements | Resident]], Sequence[Elements | Resident] | None
 ]

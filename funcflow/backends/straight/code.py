@@ -32,6 +32,7 @@ from funcflow.backends.straight.arrays import (
     Resident,
     ResidentRule,
     Shape,
+    Zeros,
     arranged,
     element_shape,
     filled,
@@ -140,8 +141,10 @@ class StraightCode:
             return self._small_results(eqn, small)
         if isinstance(args[0], Counted):
             return [self._recounted(eqn, args[0], args[1:])]
-        if eqn.primitive.name in self._residents:
-            return self._residents[eqn.primitive.name](self, eqn, args)
+        rule = self._residents.get(eqn.primitive.name)
+        found = rule(self, eqn, args) if rule is not None else None
+        if found is not None:
+            return found
         try:
             loaded = [x if isinstance(x, Elements) else x.elements(self) for x in args]
         except NotStraight:
@@ -154,6 +157,11 @@ class StraightCode:
         aval = eqn.outvars[0].aval
         if eqn.primitive.name == "iota" and aval.ndim == 1 and aval.size > MOST_ELEMENTS:
             return [Counted(self.number(np.zeros((), aval.dtype)), aval.size)]
+        if eqn.primitive.name == "broadcast_in_dim" and self.extent is None:
+            (x,) = eqn.invars
+            zero = isinstance(x, Literal) and not x.val.any() and not np.signbit(x.val).any()
+            if zero and aval.size > MOST_ELEMENTS:
+                return [Zeros(aval)]
         for v in (*eqn.invars, *eqn.outvars):
             element_shape(v.aval, self.extent)
         if eqn.primitive.name == "cond":

@@ -23,6 +23,7 @@ from funcflow.backends.straight.arrays import (
     Resident,
     ResidentRule,
     Writer,
+    Zeros,
 )
 from funcflow.core.jaxpr import JaxprEqn
 from funcflow.lax.addressing import gather_windows, scatter_windows
@@ -47,6 +48,26 @@ class Home:
     load: Callable[..., Value]
     store: Callable[..., None] | None = None
     version: int = field(default=0)
+
+
+@dataclass(frozen=True)
+class Patch(Resident):
+    """Zeros but for slices, which differentiation adds to an array that a loop carries.
+
+    A sum with them touches the slices alone. Elsewhere a -0.0 stays, which a sum with 0.0 would
+    make 0.0: the signs of such zeros are left open (docs/architecture.md).
+
+    Attributes:
+        slices: the elements of each, and where it starts.
+    """
+
+    slices: Sequence[tuple[Elements, Sequence[Elements]]]
+
+    def elements(self, code: Writer) -> Elements:
+        raise NotStraight("a large array is zeros but for slices")
+
+    def carried(self, new: Elements | Resident) -> Resident:
+        raise NotStraight("a loop carries zeros but for slices")
 
 
 @dataclass(frozen=True)
@@ -125,7 +146,8 @@ def _changed(x: InMemory) -> InMemory:
 def _writable(x: Any) -> InMemory:
     if not isinstance(x, InMemory) or x.home.store is None or x.view != x.home.view:
         raise NotStraight("an array in memory is changed that the loop does not carry")
-    x.check()
+    if x.version != x.home.version:
+        raise NotStraight("an array in memory is changed after it was changed")
     return x
 
 
@@ -191,12 +213,35 @@ def _dynamic_slice(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Ele
 def _dynamic_update_slice(
     code: Writer, eqn: JaxprEqn, args: Sequence[Any]
 ) -> list[Elements | Resident]:
-    x, (update, *places) = _writable(args[0]), _small(code, args[1:])
+    update, *places = _small(code, args[1:])
+    if isinstance(args[0], Zeros):
+        return [Patch([(update, places)])]
+    x = _writable(args[0])
     assert x.home.store is not None
     moved = _place(code, x, places, update.values.shape)
     for place in np.ndindex(*update.values.shape):
         code.count()
         x.home.store(update.values[place], offset=_offset(code, x.distance(place), moved))
+    return [_changed(x)]
+
+
+def _add(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident] | None:
+    """The sum of an array and of zeros but for slices: only those are touched."""
+    patches = [x for x in args if isinstance(x, Patch)]
+    if len(patches) == len(args):
+        return [Patch([part for patch in patches for part in patch.slices])]
+    if not patches:
+        return None
+    (other,) = (x for x in args if not isinstance(x, Patch))
+    x = _writable(other)
+    assert x.home.store is not None
+    for update, places in patches[0].slices:
+        moved = _place(code, x, places, update.values.shape)
+        for place in np.ndindex(*update.values.shape):
+            element: Any = update.values[place]
+            where = _offset(code, x.distance(place), moved)
+            total = code.let("add", x.home.load(offset=where), element)
+            x.home.store(total, offset=where)
     return [_changed(x)]
 
 
@@ -269,5 +314,6 @@ RULES: Mapping[str, ResidentRule] = {
     "dynamic_slice": _dynamic_slice,
     "dynamic_update_slice": _dynamic_update_slice,
     "gather": _gather,
+    "add": _add,
     **{primitive.name: _scatter for primitive in COMBINE},
 }

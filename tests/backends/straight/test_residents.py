@@ -121,14 +121,43 @@ def test_other_lengths_have_the_same_kernel():
     assert len(kernels) == 1
 
 
-def test_gradients():
-    def loss(x):
-        return lax.fori_loop(1, 100, lambda i, b: b.at[i].set(b[i - 1] * 0.9 + fnp.sin(b[i])), x)[
-            -1
-        ]
+GRADIENTS = {
+    "read": lambda x: lax.fori_loop(0, 100, lambda i, s: s * 0.9 + fnp.sin(x[i]), 0.0),
+    "read twice": lambda x: lax.fori_loop(0, 99, lambda i, s: s * x[i] + x[i + 1], 1.0),
+    "read slices": lambda x: lax.fori_loop(
+        0, 90, lambda i, s: s * 0.5 + lax.dynamic_slice(x, (i,), (3,)).sum(), 0.0
+    ),
+    "change": lambda x: lax.fori_loop(
+        1, 100, lambda i, b: b.at[i].set(b[i - 1] * 0.9 + fnp.sin(b[i])), x
+    )[-1],
+    "change twice": lambda x: lax.fori_loop(
+        1, 99, lambda i, b: b.at[i].set(b[i - 1] * 0.9).at[i + 1].multiply(x[i]), x
+    ).sum(),
+}
 
-    x = X.astype(np.float64)
-    np.testing.assert_allclose(ff.jit(ff.grad(loss))(x), ff.grad(loss)(x), rtol=1e-12)
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients(name):
+    x, gradient = X.astype(np.float64), ff.grad(GRADIENTS[name])
+    np.testing.assert_allclose(ff.jit(gradient)(x), gradient(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["read", "read twice", "read slices", "change"])
+def test_reverse_loops_touch_what_they_add_to(name):
+    program = program_of(ff.jit(ff.grad(GRADIENTS[name])).lower(X.astype(np.float64)).jaxpr)
+    assert all(isinstance(step.work, Kernel) for step in program.steps)
+
+
+def test_sums_with_slices_of_an_array_that_is_changed():
+    def body(c, i):
+        part = lax.dynamic_update_slice(fnp.zeros(100), c[i][None] * 2, (i - 1,))
+        return c.at[i - 2].set(7.0) + part, c[i + 1]
+
+    function = over_places(body)
+    got, want = ff.jit(function)(X), function(X)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert isinstance(loop_of(function, X).work, Kernel)
 
 
 @pytest.mark.parametrize(
