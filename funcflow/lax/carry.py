@@ -1,11 +1,13 @@
-"""What loops share: tracing a body whose result must have the type of its carry."""
+"""What loops share: tracing bodies, whose results must have the carry's type, and conditions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray
-from funcflow.core.errors import CarryTypeError
+from funcflow.core.errors import ArgumentError, CarryTypeError, ShapeError
 from funcflow.core.flatten import FlatFunction, name_of
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.pytree import (
@@ -59,6 +61,21 @@ def trace_body(
     return closed, flat, carry
 
 
+def trace_condition(
+    loop: str, condition: Callable[..., Any], in_tree: PyTreeDef, carry: Sequence[Any]
+) -> ClosedJaxpr:
+    """Trace a loop's condition and check that it returns a boolean scalar."""
+    closed = stage_out(FlatFunction(condition, in_tree), [aval_of(x) for x in carry])
+    result = closed.out_avals
+    if len(result) != 1 or result[0].shape != () or result[0].dtype != np.dtype(bool):
+        raise ShapeError(
+            f"{loop}: {name_of(condition)} must return a boolean scalar, it returned "
+            f"{', '.join(map(str, result)) or 'nothing'}",
+            mend="compare, or reduce with fnp.any / fnp.all",
+        )
+    return closed
+
+
 def _widen(
     loop: str,
     body: Callable[..., Any],
@@ -96,3 +113,28 @@ def _widen(
                 "type that the body returns",
             )
     return widened
+
+
+def common_length(leaves: Sequence[Any], length: int | None) -> int:
+    """How many steps a scan has, by the arrays of its `xs` and its argument `length`."""
+    avals = [aval_of(x) for x in leaves]
+    for aval in avals:
+        if not aval.ndim:
+            raise ShapeError(
+                f"scan: an array of xs is {aval}, it has no leading axis to scan over",
+                mend="stack the inputs of the steps along a leading axis",
+            )
+    found = {aval.shape[0] for aval in avals} | ({int(length)} if length is not None else set())
+    if not found:
+        raise ArgumentError("scan: xs has no arrays and length is not given", mend="pass length=n")
+    if min(found) < 0:
+        raise ArgumentError(
+            f"scan: length={length} is negative", mend="pass the number of steps, 0 or more"
+        )
+    if len(found) > 1:
+        raise ShapeError(
+            f"scan: the leading axes of xs differ: {', '.join(map(str, avals))}"
+            + (f", length={length}" if length is not None else ""),
+            mend="give all arrays of xs the same leading extent",
+        )
+    return found.pop()

@@ -18,6 +18,7 @@ from funcflow.core.rewrite import dce, dce_closed, hoist, used_inputs
 from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
 from funcflow.lax.shape import moveaxis
+from funcflow.lax.silent import silent
 
 # Which values to save: `policy(primitive, *avals, **params) -> bool`.
 Policy = Callable[..., bool]
@@ -96,7 +97,7 @@ def _recomputation(split: SplitJaxpr, policy: Policy | None) -> tuple[ClosedJaxp
     saved = [v for v, needed in zip(allowed, used, strict=True) if needed]
     again = again.replace(invars=(*known.invars, *saved))
     values = dict(zip(known.constvars, split.known.consts, strict=True))
-    recompute = ClosedJaxpr(again, [values[v] for v in again.constvars])
+    recompute = silent(ClosedJaxpr(again, [values[v] for v in again.constvars]))
     first = dce_closed(ClosedJaxpr(known.replace(outvars=(*outs, *saved)), split.known.consts))
     given = len(again.invars)
 

@@ -15,6 +15,7 @@ from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.pytree import tree_flatten, tree_structure
 from funcflow.core.staging import stage_out
 from funcflow.core.tracebacks import hides_internal_frames
+from funcflow.lax import arithmetic
 from funcflow.lax.carry import trace_body
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import lt
@@ -22,7 +23,8 @@ from funcflow.lax.creation import iota
 from funcflow.lax.forms import add
 from funcflow.lax.joining import concatenate
 from funcflow.lax.linear import canonical_axis
-from funcflow.lax.scan import bind_scan, scan
+from funcflow.lax.progress import check_label, shown_while
+from funcflow.lax.scan import bind_scan, scan, scan_of
 from funcflow.lax.shape import moveaxis, reshape
 from funcflow.lax.slicing import pad, rev, slice_in_dim
 from funcflow.lax.while_loop import bind_while
@@ -36,6 +38,8 @@ def fori_loop(
     init_val: Any,
     *,
     unroll: int | bool | None = None,
+    checkpoint: str | int | None = None,
+    progress: str | None = None,
 ) -> Any:
     """`for i in range(lower, upper): val = body_fun(i, val)`.
 
@@ -48,8 +52,12 @@ def fori_loop(
         body_fun: from the index and the value to the next value.
         init_val: the first value, a pytree of arrays.
         unroll: accepted for compatibility.
+        checkpoint: which values the reverse pass saves, as in `scan`.
+        progress: a label for a bar on stderr, as in `scan`.
 
     Raises:
+        ArgumentError: `checkpoint` is given for bounds that are not known while tracing, or is
+            neither "sqrt" nor a positive number; `progress` is no label.
         DtypeError: a bound is no integer.
         CarryTypeError: the body changes the value's type.
 
@@ -82,31 +90,61 @@ def fori_loop(
     )
     if _is_known(lower) and _is_known(upper):
         start, length = int(lower), max(int(upper) - int(lower), 0)
-        indices = add(iota(dtype, length), np.asarray(start, dtype))
-        indices = convert_element_type(indices, dtype, weak)
-        outs = bind_scan(closed, [], values, [indices], length, False)
+        run = scan_of("fori_loop", length, checkpoint, progress)
+        if run is bind_scan:
+            indices = add(iota(dtype, length), np.asarray(start, dtype))
+            indices = convert_element_type(indices, dtype, weak)
+            outs = run(closed, [], values, [indices], length, False)
+        else:  # pieces of an array of indices would keep all of it in memory
+            first = convert_element_type(np.asarray(start, dtype), dtype, weak)
+            outs = run(_counting(closed, index), [], [first, *values], [], length, False)[1:]
+    elif checkpoint is not None:
+        raise ArgumentError(
+            f"fori_loop: checkpoint={checkpoint!r} needs bounds that are known while tracing",
+            mend="pass Python numbers, or leave checkpoint out: without it, a loop of unknown "
+            "length saves few carries anyway",
+        )
     else:
-        outs = _counted_loop(closed, index, lower, upper, values)
+        check_label("fori_loop", progress)
+        outs = _counted_loop(closed, index, lower, upper, values, progress)
     return flat.out_tree.unflatten(outs)
 
 
+def _counting(body: ClosedJaxpr, index: ShapedArray) -> ClosedJaxpr:
+    """From (index, carry) to the next of both; `body` maps (carry, index) to the carry."""
+
+    def step(i: Any, *values: Any) -> list[Any]:
+        return [add(i, 1), *eval_closed(body, *values, i)]
+
+    return stage_out(step, [index, *body.in_avals[:-1]])
+
+
 def _counted_loop(
-    body: ClosedJaxpr, index: ShapedArray, lower: Any, upper: Any, values: list[Any]
+    body: ClosedJaxpr,
+    index: ShapedArray,
+    lower: Any,
+    upper: Any,
+    values: list[Any],
+    label: str | None,
 ) -> list[Any]:
     """A while loop of `body`, which maps (carry, index) to the carry."""
 
     def before_the_end(upper: Any, i: Any, *values: Any) -> list[Any]:
         return [lt(i, upper)]
 
-    def step(i: Any, *values: Any) -> list[Any]:
-        return [add(i, 1), *eval_closed(body, *values, i)]
-
     avals = [index, *(aval_of(x) for x in values)]
     lower, upper = (
         convert_element_type(bound, index.dtype, index.weak_type) for bound in (lower, upper)
     )
     cond = stage_out(before_the_end, [index, *avals])
-    return bind_while(cond, stage_out(step, avals), [upper], [], [lower, *values])[1:]
+    run = bind_while if label is None else shown_while(bind_while, label, _distance(lower, upper))
+    return run(cond, _counting(body, index), [upper], [], [lower, *values])[1:]
+
+
+def _distance(lower: Any, upper: Any) -> Any:
+    """How many steps lead from one bound to the other."""
+    lower, upper = (convert_element_type(bound, np.dtype("int64")) for bound in (lower, upper))
+    return arithmetic.max(arithmetic.sub(upper, lower), np.int64(0))
 
 
 def _check_function(function: str, argument: str, f: Any) -> None:

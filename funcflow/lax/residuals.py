@@ -1,9 +1,12 @@
 """What a loop need not save for its reverse, since it is cheap to compute again."""
 
 from collections.abc import Container, Iterable, Sequence
+from typing import Any
 
-from funcflow.core.jaxpr import Atom, Jaxpr, JaxprEqn, Literal, Var
+from funcflow.core.evaluate import eval_closed, eval_jaxpr
+from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.rewrite import dce, used_inputs
+from funcflow.core.staging import stage_out
 from funcflow.lax.arithmetic import (
     abs_p,
     add_p,
@@ -69,3 +72,13 @@ def _again(
     jaxpr = dce(Jaxpr((), sources, residuals, again))
     used = used_inputs(jaxpr)
     return jaxpr.replace(invars=[v for v, u in zip(sources, used, strict=True) if u])
+
+
+def composed(first: Jaxpr, then: ClosedJaxpr) -> ClosedJaxpr:
+    """`then` with its first arguments computed by `first`."""
+    given, count = len(first.invars), len(first.outvars)
+
+    def both(*args: Any) -> list[Any]:
+        return eval_closed(then, *eval_jaxpr(first, (), *args[:given]), *args[given:])
+
+    return stage_out(both, [v.aval for v in first.invars] + then.in_avals[count:])

@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core import rules
 from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, UndefinedPrimal, Zero, is_undefined
-from funcflow.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from funcflow.core.errors import ArgumentError, NotDifferentiableError
 from funcflow.core.evaluate import eval_closed
-from funcflow.core.flatten import FlatFunction, flatten_arguments, name_of
+from funcflow.core.flatten import flatten_arguments
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import ClosedJaxpr, Effects, JaxprEqn, has_side_effects
+from funcflow.core.jaxpr import ClosedJaxpr, Effects, has_side_effects
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure
 from funcflow.core.rewrite import dce_closed, hoist, permute
@@ -31,12 +30,14 @@ from funcflow.core.staging import split_jaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.arithmetic import sub
 from funcflow.lax.bitwise import shift_right_logical
-from funcflow.lax.carry import trace_body
+from funcflow.lax.carry import trace_body, trace_condition
 from funcflow.lax.comparison import eq, gt, lt, select_n
 from funcflow.lax.dynamic import dynamic_index_in_dim, dynamic_update_index_in_dim
 from funcflow.lax.forms import add, add_p
+from funcflow.lax.progress import check_label, shown_while
 from funcflow.lax.reduction import reduce_or
 from funcflow.lax.shape import broadcast, broadcast_to, expand_dims, instantiate, zeros
+from funcflow.lax.silent import silent
 
 while_p = Primitive("while", multiple_results=True)
 
@@ -46,7 +47,11 @@ _MAX_CHECKPOINTS = 32
 
 @hides_internal_frames
 def while_loop(
-    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any
+    cond_fun: Callable[[Any], Any],
+    body_fun: Callable[[Any], Any],
+    init_val: Any,
+    *,
+    progress: str | None = None,
 ) -> Any:
     """Repeat `val = body_fun(val)` while `cond_fun(val)` holds.
 
@@ -57,8 +62,10 @@ def while_loop(
         cond_fun: from the value to a boolean scalar.
         body_fun: from the value to the next one, of the same structure, shapes and dtypes.
         init_val: the first value, a pytree of arrays.
+        progress: a label: shows on stderr how many steps are done, as `scan` does.
 
     Raises:
+        ArgumentError: `progress` is no label.
         CarryTypeError: the body changes the value's type.
         ShapeError: the condition is no boolean scalar.
 
@@ -71,20 +78,14 @@ def while_loop(
             "while_loop: cond_fun and body_fun must be functions",
             mend="while_loop(cond_fun, body_fun, init_val)",
         )
+    check_label("while_loop", progress)
     leaves, in_tree = flatten_arguments("while_loop", (init_val,), {})
-    tree = tree_structure(init_val)
     body, flat, leaves = trace_body(
-        "while_loop", body_fun, in_tree, tree, leaves, [], lambda result: result
+        "while_loop", body_fun, in_tree, tree_structure(init_val), leaves, [], lambda result: result
     )
-    cond = stage_out(FlatFunction(cond_fun, in_tree), [aval_of(x) for x in leaves])
-    result = cond.out_avals
-    if len(result) != 1 or result[0].shape != () or result[0].dtype != np.dtype(bool):
-        raise ShapeError(
-            f"while_loop: {name_of(cond_fun)} must return a boolean scalar, it returned "
-            f"{', '.join(map(str, result)) or 'nothing'}",
-            mend="compare, or reduce with fnp.any / fnp.all",
-        )
-    return flat.out_tree.unflatten(bind_while(cond, body, [], [], leaves))
+    cond = trace_condition("while_loop", cond_fun, in_tree, leaves)
+    run = bind_while if progress is None else shown_while(bind_while, progress)
+    return flat.out_tree.unflatten(run(cond, body, [], [], leaves))
 
 
 def bind_while(
@@ -296,33 +297,11 @@ def _while_partial_eval(
     carry_u, _ = _known_part(unknown, **params)
     if all(carry_u):
         return ctx.stage(while_p, args, params)
-    quiet = {"cond_jaxpr": _silent(cond_jaxpr), "body_jaxpr": _silent(body_jaxpr)}
+    quiet = {"cond_jaxpr": silent(cond_jaxpr), "body_jaxpr": silent(body_jaxpr)}
     staged = ctx.stage(while_p, args, {**params, **quiet})
     hidden = [UndefinedPrimal(aval_of(x)) if u else x for x, u in zip(args, unknown, strict=True)]
     known_outs = iter(while_of(*_known_loop(carry_u, hidden, **params)))
     return [s if u else next(known_outs) for s, u in zip(staged, carry_u, strict=True)]
-
-
-def _silent(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """The jaxpr without equations that only print, here and in the jaxprs of its equations."""
-    if not has_side_effects(closed.effects):
-        return closed
-    eqns: list[JaxprEqn] = []
-    for eqn in closed.eqns:
-        if has_side_effects(eqn.effects):
-            if not eqn.outvars:
-                continue
-            params = {name: _silent_parameter(value) for name, value in eqn.params.items()}
-            effects = rules.effects[eqn.primitive](**params)
-            eqn = eqn.replace(params=params, effects=effects)
-        eqns.append(eqn)
-    return ClosedJaxpr(closed.jaxpr.replace(eqns=eqns), closed.consts)
-
-
-def _silent_parameter(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(map(_silent_parameter, value))
-    return _silent(value) if isinstance(value, ClosedJaxpr) else value
 
 
 def _known_part(

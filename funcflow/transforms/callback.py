@@ -15,6 +15,7 @@ from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import PyTreeDef, tree_flatten, tree_map
 from funcflow.core.rules import NONLINEAR, define
 from funcflow.lax.loops import map as sequential_map
+from funcflow.lax.progress_bar import leave_line
 from funcflow.lax.shape import expand_dims, moveaxis
 
 # --- callbacks that return values -------------------------------------------------------------
@@ -250,6 +251,7 @@ def debug_print(fmt: str, *args: Any, ordered: bool = False, **kwargs: Any) -> N
     def show(*values: Any, **named: Any) -> None:
         # as arrays, a float32 prints as 0.3, not as the double next to it
         values = tuple(tree_map(as_array, values))
+        leave_line()
         sys.stdout.write(fmt.format(*values, **tree_map(as_array, named)) + "\n")
 
     show.__name__ = f"print {fmt!r}"  # as the text of jaxprs shows it

@@ -27,6 +27,7 @@ from funcflow.core.rules import CALLS, define
 from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
+from funcflow.lax.progress_bar import leave_line
 from funcflow.transforms.dispatch import (
     DirectCall,
     KnownCall,
@@ -190,8 +191,10 @@ class JitFunction:
         except CompileError as error:
             error.add_note(f"while compiling {self._name} for jit")
             raise
-        except Exception as error:
-            hide_internal_frames(error)
+        except BaseException as error:
+            leave_line()
+            if isinstance(error, Exception):
+                hide_internal_frames(error)
             raise
 
     def _out_of_memory(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OutOfMemoryError:

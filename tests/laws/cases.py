@@ -268,6 +268,12 @@ case(
     SCALAR,
     X,
 )
+case(
+    "progress",
+    lambda w, c: lax.fori_loop(0, 3, lambda i, c: lax.sin(lax.mul(w, c)), c, progress="loop"),
+    SCALAR,
+    SCALAR,
+)
 case("while", _while, np.int32(3), SCALAR, X)
 
 # --- named axes -------------------------------------------------------------------------------

@@ -1,0 +1,42 @@
+"""A scan over scans does what one scan does."""
+
+import numpy as np
+import pytest
+
+from funcflow.core.array import aval_of
+from funcflow.core.staging import stage_out
+from funcflow.lax.arithmetic import mul
+from funcflow.lax.forms import add
+from funcflow.lax.pieces import in_pieces, size_without_rest
+from funcflow.lax.scan import bind_scan
+
+XS = np.linspace(0.1, 0.7, 7)
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+@pytest.mark.parametrize("length", [0, 1, 6, 7])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pieces_make_up_the_scan(size, length, reverse):
+    w, c, xs = np.float64(0.9), np.float64(0.5), XS[:length]
+    body = stage_out(
+        lambda w, c, x: [add(mul(w, c), x), c], [aval_of(w), aval_of(c), aval_of(XS[0])]
+    )
+    steps = []
+
+    def piece(consts, carry, xs, count):
+        steps.append(count)
+        return bind_scan(body, consts, carry, xs, count, reverse)
+
+    got = in_pieces(bind_scan, piece, size, [w], [c], [xs], length, reverse)
+    for a, b in zip(got, bind_scan(body, [w], [c], [xs], length, reverse), strict=True):
+        np.testing.assert_array_equal(a, b)
+    rest = [length % size] if length % size else []
+    assert steps == ([size, *rest] if length > size else [length])
+
+
+@pytest.mark.parametrize(
+    ("length", "least", "most", "multiple", "size"),
+    [(100, 10, 13, 1, 10), (999, 32, 42, 1, 37), (97, 10, 13, 1, 10), (120, 9, 18, 3, 12)],
+)
+def test_sizes_that_leave_no_rest_come_first(length, least, most, multiple, size):
+    assert size_without_rest(length, least, most, multiple) == size
