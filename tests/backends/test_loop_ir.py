@@ -16,6 +16,7 @@ from funcflow.backends.loop_ir import (
     Loop,
     Operand,
     Store,
+    While,
     statements,
 )
 
@@ -70,6 +71,26 @@ def test_parameters():
         ("stride", 2, 0): 4,
         ("scalar", 0): 5,
     }
+
+
+def test_the_text_of_a_while():
+    build = Builder()
+    start = build.const(1, I32)
+    build.while_loop(
+        [start],
+        lambda carry: build.let("lt", carry[0], start),
+        lambda carry: [build.let("add", carry[0], start)],
+    )
+    kernel = Kernel(0, (), (), build.body)
+    assert kernel.text.splitlines()[1:] == [
+        "  v0: int32 = const[value=1#01000000]",
+        "  carry v1: int32 from v0",
+        "    v2: bool = lt v1, v0",
+        "  while v2",
+        "    v3: int32 = add v1, v0",
+        "    next v3 giving v4: int32",
+    ]
+    assert [type(s) for s in statements(kernel.body)] == [Let, While, Let, Let]
 
 
 def test_statements_come_in_order_and_after_their_loop():
