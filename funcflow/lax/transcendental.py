@@ -47,7 +47,10 @@ def _exp2(xp: Any, x: Any) -> Any:
 
 
 def _logistic(xp: Any, x: Any) -> Any:
-    # exp(-x) may overflow to infinity, whose reciprocal is the right limit, 0
+    # exp(-x) may overflow to infinity, whose reciprocal is the right limit, 0; in float16 that is
+    # long before the result does not differ from 0
+    if x.dtype.itemsize == 2:
+        return _logistic(xp, x.astype(np.float32)).astype(x.dtype)
     one = x.dtype.type(1)
     return xp.true_divide(one, xp.exp(xp.negative(x)) + one)
 

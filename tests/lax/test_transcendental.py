@@ -215,3 +215,10 @@ def test_pow_refuses_integer_bases_and_mixed_dtypes():
         lax.pow(np.arange(3), np.arange(3))
     with pytest.raises(ff.errors.DtypeError, match="pow: takes arguments of one dtype"):
         lax.pow(np.ones(3, "f4"), np.ones(3, "f8"))
+
+
+def test_logistic_of_float16_beyond_the_overflow_of_exp():
+    x = np.array([-10.5, -12, -14.3, -16, -20], np.float16)
+    expected = (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float16)
+    np.testing.assert_allclose(lax.logistic(x), expected, rtol=0, atol=6e-8)
+    np.testing.assert_array_equal(ff.jit(lax.logistic)(x), lax.logistic(x))
