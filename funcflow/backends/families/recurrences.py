@@ -53,7 +53,6 @@ _VECTORS = 4
 _REGISTERS = 16
 _SHORT = 24
 
-
 # Operations that are worth a thread of their own, and so many iterations has a while.
 _OPERATIONS_PER_TASK = 1 << 17
 _GUESS = 64
@@ -309,10 +308,18 @@ class _Writer:
         return InMemory(home, a.view)
 
     def store(self, arrays: Sequence[_Array], values: Sequence[Value]) -> None:
-        """Write the elements of results."""
+        """Write the elements of results; what has no lanes is written by the first lane."""
         places = [(a, place) for a in arrays for place in np.ndindex(a.shape[0])]
         for (a, place), value in zip(places, values, strict=True):
-            self._nest.store(self._operands[id(a)], value, **self._at(a, place))
+            where = self._at(a, place)
+            if self.code.lanes is not None and a.shape[1] is None:
+                zero = {"offset": self._nest.build.const(0, INDEX)}
+                where = {**zero, **where, "mask": self._is_first()}
+            self._nest.store(self._operands[id(a)], value, **where)
+
+    def _is_first(self) -> Value:
+        build = self._nest.build
+        return build.let("eq", self._nest.index(_LANE), build.const(0, INDEX))
 
     def _at(self, a: _Array, place: tuple[int, ...]) -> dict[str, Value]:
         distance, fixed = a.offset(place)

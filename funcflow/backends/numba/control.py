@@ -15,6 +15,7 @@ import numpy as np
 
 from funcflow.backends.families import recurrences
 from funcflow.backends.numba.runner import StepTable, native
+from funcflow.backends.passes.lanes import decide_apart
 from funcflow.backends.passes.memory import Arena
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import Program, Routine, View
@@ -65,6 +66,9 @@ def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive,
         def lowering(plan: Planner, eqn: JaxprEqn) -> None:
             reason = kernel(plan, eqn)
             if reason is None:
+                return
+            if decide_apart(eqn):
+                plan.host(eqn, f"lanes that decide for themselves have no table; {reason}")
                 return
             note = f"{eqn.primitive.name}: tables of steps, since {reason}"
             bodies = [compile_body(closed) for closed in names(eqn)]

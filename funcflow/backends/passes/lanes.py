@@ -29,17 +29,17 @@ def lanes(closed: ClosedJaxpr, prepare: Prepare) -> ClosedJaxpr:
         prepare: the pipeline, for the jaxprs inside of equations.
     """
     jaxpr = closed.jaxpr
-    if not any(_extent(eqn) is not None for eqn in jaxpr.eqns):
+    if not any(map(decide_apart, jaxpr.eqns)):
         return closed
     eqns: list[JaxprEqn] = []
     constants = list(zip(jaxpr.constvars, closed.consts, strict=True))
     renamed: dict[Atom, Atom] = {}
     for eqn in jaxpr.eqns:
         eqn = eqn.replace(invars=[renamed.get(v, v) for v in eqn.invars])
-        if _extent(eqn) is None or why_masked(eqn, prepare) is None:
+        if not decide_apart(eqn) or why_masked(eqn, prepare) is None:
             eqns.append(eqn)
             continue
-        masked = inline(_masked(eqn))
+        masked = lanes(inline(_masked(eqn)), prepare)  # branches have branches
         constants += zip(masked.jaxpr.constvars, masked.consts, strict=True)
         inner: dict[Atom, Atom] = dict(zip(masked.jaxpr.invars, eqn.invars, strict=True))
         for e in masked.jaxpr.eqns:
@@ -51,18 +51,23 @@ def lanes(closed: ClosedJaxpr, prepare: Prepare) -> ClosedJaxpr:
     return ClosedJaxpr(changed, [value for _, value in constants])
 
 
-def _extent(eqn: JaxprEqn) -> tuple[int, ...] | None:
-    """The extents of lanes that decide for themselves, or None."""
+def decide_apart(eqn: JaxprEqn) -> bool:
+    """Whether an equation is a branch or a loop of lanes that decide for themselves."""
+    return bool(_extents(eqn))
+
+
+def _extents(eqn: JaxprEqn) -> tuple[int, ...]:
+    """The extents of the lanes of what decides."""
     if eqn.primitive is cond_p:
-        return eqn.invars[0].aval.shape or None
+        return eqn.invars[0].aval.shape
     if eqn.primitive is while_p:
-        return eqn.params["cond_jaxpr"].out_avals[0].shape or None
-    return None
+        return eqn.params["cond_jaxpr"].out_avals[0].shape
+    return ()
 
 
 def why_masked(eqn: JaxprEqn, prepare: Prepare) -> str | None:
     """Why an equation of lanes that decide for themselves is no kernel; None if it is one."""
-    extent, *more = _extent(eqn) or (0,)
+    extent, *more = _extents(eqn)
     if eqn.primitive is cond_p and all(is_free(prepare(b)) for b in eqn.params["branches"]):
         return "its branches are quick"
     if more:

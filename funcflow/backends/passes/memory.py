@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from funcflow.backends.loop_ir import Kernel, Load, Loop, Statement, Store, While, statements
+from funcflow.backends.loop_ir import FIXED, Kernel, Load, Loop, Statement, Store, While, statements
 from funcflow.backends.program import Buffer, Program, Step
 
 ALIGNMENT = 64
@@ -167,16 +167,19 @@ def _strides(step: Step, operand: int) -> list[int]:
 
 
 def reads_before_writing(kernel: Kernel, read: int, written: int) -> bool:
-    """Whether all accesses to two operands are in one loop body, the reads first."""
+    """Whether all accesses to two operands are in one loop body, the reads first.
+
+    A loop around that does not move them would come to what it has written.
+    """
     if any(
         isinstance(s, Load | Store) and s.operand in (read, written) and s.offset is not None
         for s in statements(kernel.body)
     ):
         return False
-    return _order(kernel.body, read, written) == "together"
+    return _order(kernel, kernel.body, read, written) == "together"
 
 
-def _order(body: tuple[Statement, ...], read: int, written: int) -> str:
+def _order(kernel: Kernel, body: tuple[Statement, ...], read: int, written: int) -> str:
     """How a body accesses the two.
 
     One of "nowhere", "reads" (only), "writes" (only), "together" (an element is written only after
@@ -187,8 +190,9 @@ def _order(body: tuple[Statement, ...], read: int, written: int) -> str:
         found = "nowhere"
         if isinstance(s, Loop | While):
             inner = s.body if isinstance(s, Loop) else (*s.test, *s.body)
-            found = _order(inner, read, written)
-            if found == "together" and state in ("writes", "together"):
+            found = _order(kernel, inner, read, written)
+            again = isinstance(s, While) or kernel.operands[read].strides[s.axis] == FIXED
+            if found == "together" and (again or state in ("writes", "together")):
                 found = "apart"
         elif isinstance(s, Load) and s.operand == read:
             found = "reads"

@@ -59,7 +59,6 @@ class Counted(Resident):
     """The numbers that a loop counts, `start`, `start + 1`, ...: too many to write all down."""
 
     start: Value
-    length: int
 
     def elements(self, code: "Writer") -> Elements:
         raise NotStraight("more numbers are counted than are elements")

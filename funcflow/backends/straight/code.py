@@ -155,12 +155,13 @@ class StraightCode:
         if eqn.effects:
             raise NotStraight(f"{eqn.primitive.name} has effects")
         aval = eqn.outvars[0].aval
-        if eqn.primitive.name == "iota" and aval.ndim == 1 and aval.size > MOST_ELEMENTS:
-            return [Counted(self.number(np.zeros((), aval.dtype)), aval.size)]
+        many = aval.size > MOST_ELEMENTS and self.extent not in aval.shape
+        if eqn.primitive.name == "iota" and aval.ndim == 1 and many:
+            return [Counted(self.number(np.zeros((), aval.dtype)))]
         if eqn.primitive.name == "broadcast_in_dim" and self.extent is None:
             (x,) = eqn.invars
             zero = isinstance(x, Literal) and not x.val.any() and not np.signbit(x.val).any()
-            if zero and aval.size > MOST_ELEMENTS:
+            if zero and many:
                 return [Zeros(aval)]
         for v in (*eqn.invars, *eqn.outvars):
             element_shape(v.aval, self.extent)
@@ -187,7 +188,7 @@ class StraightCode:
             start = index_as(self.build, x.start, dtype)
         else:
             raise NotStraight(f"{eqn.primitive.name} takes more than {MOST_ELEMENTS} numbers")
-        return Counted(start, x.length)
+        return Counted(start)
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -332,8 +333,10 @@ class StraightCode:
             raise NotStraight("while carries what is not one array for each lane")
 
         def test(counter: Value | None, now: Sequence[Elements | Resident]) -> Value:
-            (goes_on,) = self.evaluate(cond, [*cond_consts, *now])
-            return small(goes_on).values.reshape(-1)[0]
+            goes_on, *more = flat(map(small, self.evaluate(cond, [*cond_consts, *now])))
+            if more:
+                raise NotStraight("while has lanes that are no loop around it")
+            return goes_on
 
         return self._loop(
             start, test, lambda counter, now: self.evaluate(body, [*body_consts, *now])

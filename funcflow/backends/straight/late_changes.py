@@ -1,6 +1,6 @@
 """The order of a loop's body in which arrays in memory are read before they are changed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from funcflow.core.jaxpr import Atom, Jaxpr, JaxprEqn, Var
 from funcflow.lax.dynamic import dynamic_update_slice_p
@@ -23,7 +23,9 @@ def reads_first(jaxpr: Jaxpr, arrays: Iterable[Var]) -> Jaxpr:
     readers: dict[Var, list[JaxprEqn]] = {v: [] for v in same}
     changes: list[tuple[JaxprEqn, Var]] = []
     makers: dict[Atom, JaxprEqn] = {}
+    earlier: dict[JaxprEqn, dict[JaxprEqn, None]] = {}
     for eqn in jaxpr.eqns:
+        earlier[eqn] = dict.fromkeys(makers[v] for v in eqn.invars if v in makers)
         makers |= dict.fromkeys(eqn.outvars, eqn)
         for v in dict.fromkeys(same[v] for v in eqn.invars if isinstance(v, Var) and v in same):
             readers[v].append(eqn)
@@ -31,34 +33,31 @@ def reads_first(jaxpr: Jaxpr, arrays: Iterable[Var]) -> Jaxpr:
                 changes.append((eqn, v))
             elif eqn.primitive.name in VIEWS:
                 same[eqn.outvars[0]] = v
-    before = {eqn: [*readers[v]] for eqn, v in changes}
-    for eqn, earlier in before.items():  # what needs the change itself comes after it
-        behind = _behind(jaxpr, eqn)
-        before[eqn] = [reader for reader in earlier if reader not in behind]
+    for change, v in changes:  # what needs a change itself cannot come before it
+        behind = _behind(earlier, change)
+        earlier[change] |= dict.fromkeys(reader for reader in readers[v] if reader not in behind)
     order: dict[JaxprEqn, None] = {}
-    begun: set[JaxprEqn] = set()  # two changes of one array each wait for the other: one is first
 
     def place(eqn: JaxprEqn) -> None:
-        if eqn in begun:
-            return
-        begun.add(eqn)
-        for v in eqn.invars:
-            if v in makers:
-                place(makers[v])
-        for reader in before.get(eqn, ()):
-            place(reader)
-        order[eqn] = None
+        if eqn not in order:
+            for other in earlier[eqn]:
+                place(other)
+            order[eqn] = None
 
     for eqn in jaxpr.eqns:
         place(eqn)
     return jaxpr.replace(eqns=list(order))
 
 
-def _behind(jaxpr: Jaxpr, first: JaxprEqn) -> set[JaxprEqn]:
-    """An equation and all that need a result of it."""
-    found, known = {first}, set(first.outvars)
-    for eqn in jaxpr.eqns:
-        if not known.isdisjoint(v for v in eqn.invars if isinstance(v, Var)):
-            found.add(eqn)
-            known |= set(eqn.outvars)
+def _behind(earlier: Mapping[JaxprEqn, Iterable[JaxprEqn]], first: JaxprEqn) -> set[JaxprEqn]:
+    """An equation and all that must come after it."""
+    later: dict[JaxprEqn, list[JaxprEqn]] = {}
+    for eqn, others in earlier.items():
+        for other in others:
+            later.setdefault(other, []).append(eqn)
+    found, left = {first}, [first]
+    while left:
+        fresh = [eqn for eqn in later.get(left.pop(), ()) if eqn not in found]
+        found.update(fresh)
+        left += fresh
     return found

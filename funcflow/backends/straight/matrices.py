@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from funcflow.backends.loop_ir import Value
-from funcflow.backends.straight.arrays import Elements, NotStraight, Rule, Writer
+from funcflow.backends.straight.arrays import Elements, NotStraight, Rule, Writer, filled
+from funcflow.backends.straight.moves import converted
 from funcflow.core.jaxpr import JaxprEqn
 from funcflow.lax.matrices import lapack_dtype
 from funcflow.lax.pivots import INDEX
@@ -21,22 +22,16 @@ def _wide(code: Writer, x: Elements, dims: int = 2, free: int | None = None) -> 
     """
     if x.lanes is not None and x.values.ndim - dims <= x.lanes != free:
         raise NotStraight("the lanes run through matrices")
-    return _converted(code, x.values, lapack_dtype(x.values.reshape(-1)[0].dtype))
+    return _all_converted(code, x.values, lapack_dtype(x.values.reshape(-1)[0].dtype))
 
 
-def _converted(code: Writer, values: _Array, dtype: np.dtype[Any]) -> _Array:
-    out = np.empty(values.shape, object)
-    for place in np.ndindex(*values.shape):
-        x: Any = values[place]
-        if x.dtype != dtype:
-            x = code.let("convert_element_type", x, dtype=dtype, new_dtype=dtype, weak_type=False)
-        out[place] = x
-    return out
+def _all_converted(code: Writer, values: Any, dtype: np.dtype[Any]) -> _Array:
+    return filled(values.shape, lambda place: converted(code, values[place], dtype))
 
 
 def _narrow(code: Writer, values: _Array, eqn: JaxprEqn, like: Elements) -> Elements:
     """A result in its dtype, with the lanes of an operand."""
-    return Elements(_converted(code, values, np.dtype(eqn.outvars[0].aval.dtype)), like.lanes)
+    return Elements(_all_converted(code, values, np.dtype(eqn.outvars[0].aval.dtype)), like.lanes)
 
 
 def _check_lanes(*args: Elements) -> None:
@@ -106,7 +101,7 @@ def _lu(code: Writer, eqn: JaxprEqn, args: list[Elements]) -> list[Elements]:
 
 def _permutation(code: Writer, eqn: JaxprEqn, args: list[Elements]) -> list[Elements]:
     (x,) = args
-    pivots = _wide(code, x, 1) if x.lanes is not None else x.values
+    pivots = _wide(code, x, 1)
     size = eqn.params["permutation_size"]
     out = np.empty((*pivots.shape[:-1], size), object)
     for s in _stack(pivots, 1):

@@ -140,7 +140,7 @@ def _dot_general(code: Writer, eqn: JaxprEqn, args: list[Elements]) -> list[Elem
         at, i, j = place[:count], place[count : count + len(lfree)], place[count + len(lfree) :]
         total: Value | None = None
         for a, b in zip(left[at + i], right[at + j], strict=True):
-            factors = [_converted(code, v, wide) for v in (a, b)]
+            factors = [converted(code, v, wide) for v in (a, b)]
             if total is None:
                 total = code.let("mul", *factors)
             elif dtypes.is_float(wide):
@@ -148,12 +148,13 @@ def _dot_general(code: Writer, eqn: JaxprEqn, args: list[Elements]) -> list[Elem
             else:
                 total = code.let("add", code.let("mul", *factors), total)
         assert total is not None  # an array has elements
-        return _converted(code, total, dtype)
+        return converted(code, total, dtype)
 
     return [Elements(filled(shape, chain), lanes)]
 
 
-def _converted(code: Writer, x: Value, dtype: np.dtype[Any]) -> Value:
+def converted(code: Writer, x: Value, dtype: np.dtype[Any]) -> Value:
+    """An element in another dtype."""
     if x.dtype == dtype:
         return x
     return code.let("convert_element_type", x, dtype=dtype, new_dtype=dtype, weak_type=False)

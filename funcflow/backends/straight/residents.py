@@ -121,7 +121,6 @@ def _window(
     moved: Value | None,
     shape: Sequence[int],
     axes: Sequence[int],
-    mask: Value | None = None,
 ) -> Elements:
     """The elements of a window that runs over some axes of an array."""
     x.check()
@@ -133,7 +132,7 @@ def _window(
         static = x.distance() + sum(
             i * x.view.strides[axis] for i, axis in zip(place, axes, strict=True)
         )
-        values[place] = x.home.load(offset=_offset(code, static, moved), mask=mask)
+        values[place] = x.home.load(offset=_offset(code, static, moved))
     return Elements(values)
 
 
@@ -227,15 +226,17 @@ def _dynamic_update_slice(
 
 def _add(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident] | None:
     """The sum of an array and of zeros but for slices: only those are touched."""
-    patches = [x for x in args if isinstance(x, Patch)]
-    if len(patches) == len(args):
-        return [Patch([part for patch in patches for part in patch.slices])]
-    if not patches:
+    slices = [part for x in args if isinstance(x, Patch) for part in x.slices]
+    if not slices:
         return None
+    if eqn.invars[0].aval.shape != eqn.invars[1].aval.shape:
+        raise NotStraight("zeros but for slices are repeated in a sum")
+    if all(isinstance(x, Patch) for x in args):
+        return [Patch(slices)]
     (other,) = (x for x in args if not isinstance(x, Patch))
     x = _writable(other)
     assert x.home.store is not None
-    for update, places in patches[0].slices:
+    for update, places in slices:
         moved = _place(code, x, places, update.values.shape)
         for place in np.ndindex(*update.values.shape):
             element: Any = update.values[place]

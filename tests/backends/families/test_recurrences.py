@@ -110,3 +110,26 @@ def test_whiles_and_branches_of_scalars():
     dear = lambda x: lax.cond(x > 0, lambda x: x / (1 + x * x), lambda x: x / (2 + x * x), x)  # noqa: E731
     agree(dear, np.float32(0.5))
     agree(dear, np.float32(-0.5))
+
+
+def test_what_has_no_lanes_beside_what_has():
+    """Each block of lanes needs what another one has read already, so nothing is overwritten."""
+
+    def function(x, xs, k):
+        def both(carry, row):
+            x, k = carry
+            return (x * 0.5 + row, k + row), row - 1
+
+        xs = xs * 2  # is not needed after the loop, as long as the results beside it
+        return lax.scan(both, (x + 1, k * 3), xs)
+
+    whole = np.arange(7, dtype=np.float32)  # sums may leave the loop, and be taken in another order
+    agree(function, array(100), whole, np.float32(1))
+
+
+def test_results_do_not_replace_what_other_lanes_read():
+    def function(x, xs):
+        (c, k), ys = lax.scan(lambda c, x: ((c[0] + 1, x), x - 1), (x, xs[0]), xs * 2)
+        return c, k, ys * 2
+
+    agree(function, array(100), array(5))

@@ -8,7 +8,10 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
-from funcflow.backends.numba.backend import CpuBackend, program_of
+from funcflow.backends.lower import lower_program
+from funcflow.backends.numba.backend import LOWERINGS, CpuBackend, program_of
+from funcflow.backends.passes.inline import inline
+from funcflow.backends.program import HostCall
 from funcflow.backends.straight import arrays
 from funcflow.transforms.executables import compiled
 
@@ -67,6 +70,17 @@ def test_loops_and_branches_are_tables_here():
     for f in (scan(4), countdown(3), branches(1)):
         program = program_of(ff.jit(f).lower(X).jaxpr)
         assert [s for s in program.steps if "tables of steps" in s.note]
+
+
+def test_a_table_never_decides_for_lanes():
+    """The pass that masks them comes before; where it did not, Python does."""
+    x = np.arange(6, dtype=np.float32)
+    branching = ff.vmap(lambda x: lax.cond(x > 2, fnp.exp, fnp.sin, x))
+    looping = ff.vmap(lambda x: lax.while_loop(lambda c: c < 9, lambda c: c * 2 + 1, x))
+    for f in (branching, looping):
+        program = lower_program(inline(ff.make_jaxpr(f)(x)), LOWERINGS)
+        (host,) = [s for s in program.steps if isinstance(s.work, HostCall)]
+        assert host.note.startswith("lanes that decide for themselves have no table")
 
 
 def is_native(f, *args):

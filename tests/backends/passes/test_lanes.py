@@ -84,3 +84,15 @@ def test_jaxprs_without_lanes_stay_as_they_are():
 def test_constants_and_empty_lanes(function):
     check(function, np.arange(0), np.ones(0))
     check(function, np.zeros(5, int), np.ones(5))
+
+
+def test_branches_of_branches():
+    """What is selected from has branches of lanes itself."""
+
+    def inner(x):
+        return lax.cond(x[0] > 1, lambda x: fnp.sort(x) * 2, lambda x: x + 1, x)
+
+    function = ff.vmap(lambda x: lax.cond(x[0] > 0, inner, lambda x: x - 1, x))
+    x = np.array([[-1.0, 4.0], [0.5, 3.0], [2.0, 1.0]])
+    assert "cond" not in check(function, x)
+    np.testing.assert_array_equal(ff.jit(function)(x), [[-2, 3], [1.5, 4], [2, 4]])

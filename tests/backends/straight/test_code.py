@@ -190,3 +190,11 @@ def test_effects_are_refused(capfd):
 
     ff.jit(iterated(body, 2))(np.zeros(3, np.float32))
     assert capfd.readouterr().out.split() == ["0.0", "1.0"]
+
+
+@pytest.mark.parametrize("n", [7, 100])
+def test_positions_in_lanes(n):
+    positions = lambda x: lax.iota("float32", n)  # noqa: E731
+    agree(iterated(lambda c: c * 0.5 + positions(c)), array(n))
+    for pred in (True, False):
+        agree(lambda x, p=pred: lax.cond(p, positions, lambda x: x / (1 + x * x), x), array(n))

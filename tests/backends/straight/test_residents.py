@@ -190,3 +190,50 @@ def test_what_is_read_after_it_was_changed_is_refused():
     for a, b in zip(got, want, strict=True):
         np.testing.assert_array_equal(a, b)
     assert "read after it was changed" in loop_of(function, X).note
+
+
+@pytest.mark.parametrize("shape", [(1, 100), (100,)])
+def test_sums_with_slices_of_repeated_rows(shape):
+    """Zeros but for a slice, in a sum that repeats them along the rows of what is carried."""
+
+    def body(i, a):
+        place, one = (0, i)[-len(shape) :], fnp.ones([1] * len(shape))
+        part = lax.dynamic_update_slice(fnp.zeros(shape), one, place)
+        return a + part
+
+    def function(x):
+        return lax.fori_loop(0, 5, body, x)
+
+    x = np.ones((3, 100), np.float32)
+    np.testing.assert_array_equal(ff.jit(function)(x), function(x))
+
+
+def test_lanes_that_are_no_loop_around():
+    """The rows of a matrix that stays in memory go to ends of their own."""
+
+    def body(i, a):
+        a = a.at[:, i].add(1)
+        row = lambda r: lax.while_loop(lambda r: r.sum() < 5, lambda r: r * 2 + 1, r)  # noqa: E731
+        return ff.vmap(row)(a)
+
+    def function(x):
+        return lax.fori_loop(0, 4, body, x)
+
+    x = np.outer([0, 1, 3], [0, 1, 2, 3]).astype(np.float32)
+    np.testing.assert_array_equal(ff.jit(function)(x), function(x))
+
+
+def test_changes_of_several_arrays_that_wait_for_each_other():
+    """What needs one change may read what another one changes."""
+
+    def body(c, i):
+        a, b = c
+        a_new = a.at[i].set(b[i] + 1)
+        b_new = b.at[i].set(a[i] - 1)
+        return (a_new.at[0].add(b[a_new[i].astype(int) % 5]), b_new.at[1].add(a[2])), a_new[3]
+
+    function = over_places(body)
+    start = (X, 2 * X)
+    got, want = ff.jit(function)(start), function(start)
+    for a, b in zip(ff.tree.leaves(got), ff.tree.leaves(want), strict=True):
+        np.testing.assert_array_equal(a, b)
