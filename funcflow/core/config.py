@@ -5,9 +5,13 @@
 
 A scope lasts for its block, in its thread. `config.update(name, value)` changes the value for
 the whole process. Nothing is read from the environment at import.
+
+The number of threads is that of the process, too: of all scopes that there are, the one that allows
+the fewest decides.
 """
 
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar
@@ -59,10 +63,14 @@ class Config:
         False, "Whether tracebacks show the frames of this package between the user's."
     )
     num_cpu_devices = _Setting(None, "How many logical devices the CPU shows; None: one per core.")
+    num_threads = _Setting(None, "How many threads compiled code may use; None: one per core.")
 
     def __init__(self) -> None:
         self._process = _Settings(_DEFAULTS)
         self._scoped: ContextVar[_Settings] = ContextVar("config")
+        self._caps: list[int] = []  # the numbers of threads of all scopes that there are
+        self._lock = threading.Lock()
+        self._observers: list[Callable[[int | None], None]] = []
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"no setting named {name!r}; there are {sorted(_DEFAULTS)}")
@@ -81,9 +89,14 @@ class Config:
         """Set the named settings for the block."""
         values = {name: _checked(name, value) for name, value in settings.items()}
         token = self._scoped.set(_Settings(self.in_force() | values))
+        cap = values.get("num_threads")
+        if cap is not None:
+            self._change_caps(self._caps.append, cap)
         try:
             yield
         finally:
+            if cap is not None:
+                self._change_caps(self._caps.remove, cap)
             self._scoped.reset(token)
 
     def update(self, name: str, value: Any) -> None:
@@ -100,6 +113,25 @@ class Config:
         else:
             name = name.removeprefix("jax_")
             self._process = _Settings(self._process | {name: _checked(name, value)})
+            self._change_caps()
+
+    def thread_cap(self) -> int | None:
+        """The most threads that compiled code may use, in the whole process."""
+        process: int | None = self._process["num_threads"]
+        return min(self._caps if process is None else [*self._caps, process], default=None)
+
+    def observe_thread_cap(self, observer: Callable[[int | None], None]) -> None:
+        """Call a function with `thread_cap()`, and again whenever it changes."""
+        with self._lock:
+            self._observers.append(observer)
+            observer(self.thread_cap())
+
+    def _change_caps(self, change: Callable[[int], None] | None = None, cap: int = 0) -> None:
+        with self._lock:
+            if change is not None:
+                change(cap)
+            for observer in self._observers:
+                observer(self.thread_cap())
 
     def key(self) -> tuple[Any, ...]:
         """The settings as a hashable value, for caches of what was traced under them."""
@@ -145,7 +177,18 @@ def _checked(name: str, value: Any) -> Any:
         raise ArgumentError(
             f"config: no setting named {name!r}", mend=f"use one of {', '.join(_DEFAULTS)}"
         )
+    if name == "num_threads" and value is not None:
+        return _checked_count(name, value)
     return _checked_dtype(name, value) if name in _KINDS else value
+
+
+def _checked_count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArgumentError(
+            f"config: {name} must be a positive whole number, got {value!r}",
+            mend="pass a number of threads, or None for one per core",
+        )
+    return value
 
 
 def _checked_dtype(name: str, value: Any) -> np.dtype[Any]:

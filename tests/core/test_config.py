@@ -132,3 +132,22 @@ def test_settings_of_jax_that_describe_what_is_so():
         config.update("jax_debug_nans", True)
     with pytest.raises(ArgumentError, match="jax_platforms is 'cpu' here"):
         config.update("jax_platforms", "tpu")
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])
+def test_a_cap_of_no_threads(count):
+    with pytest.raises(ArgumentError, match="num_threads must be a positive whole number"):
+        config.update("num_threads", count)
+
+
+def test_the_cap_is_the_least_of_all_scopes():
+    seen = []
+    config.observe_thread_cap(seen.append)
+    try:
+        with config(num_threads=4), config(num_threads=6), config(num_threads=2):
+            assert config.thread_cap() == 2
+            assert config.num_threads == 2
+        assert seen == [None, 4, 4, 2, 4, 4, None]
+    finally:
+        config._observers.remove(seen.append)
+    assert config.thread_cap() is None

@@ -85,10 +85,10 @@ def numpy_library() -> Library | None:
     return None
 
 
-def _bundled_libraries() -> Iterator[Path]:
+def _bundled_libraries(name: str = "numpy") -> Iterator[Path]:
     """Wheels keep their libraries beside the package, on macOS inside it."""
-    package = Path(np.__file__).parent
-    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
+    package = Path(np.__file__).parent.parent / name
+    for folder in (package.parent / f"{name}.libs", package / ".dylibs"):
         yield from sorted(folder.glob("*openblas*"))
 
 
@@ -100,6 +100,28 @@ def scipy_library() -> Library | None:
         return None
     capsules = vars(scipy.linalg)["cython_blas"].__pyx_capi__
     return Library("fortran", {c: _capsule_pointer(capsules[f"{c}gemm"]) for c in "sdcz"})
+
+
+_outside: dict[str, int] = {}  # how many threads libraries had before there was a cap
+
+
+def keep_to(cap: int | None) -> None:
+    """Let NumPy's and SciPy's BLAS and LAPACK use no more threads; None: as many as before."""
+    if cap is None and not _outside:
+        return
+    for path in (*_bundled_libraries(), *_bundled_libraries("scipy")):
+        try:
+            lib = ctypes.CDLL(str(path))
+        except OSError:
+            continue
+        for suffix in ("64_", ""):
+            get = getattr(lib, f"scipy_openblas_get_num_threads{suffix}", None)
+            put = getattr(lib, f"scipy_openblas_set_num_threads{suffix}", None)
+            if get is not None and put is not None:
+                before = _outside.setdefault(str(path), get())
+                put(before if cap is None else min(cap, before))
+    if cap is None:
+        _outside.clear()
 
 
 def _address(function: Any) -> int:

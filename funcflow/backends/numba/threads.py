@@ -27,7 +27,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from funcflow.backends.numba import placement
+from funcflow.backends.numba import blas_library, placement
+from funcflow.core.config import config
 
 # How often an idle thread of libgomp looks for work before it sleeps: about 150 microseconds, which
 # covers what Python does between two calls. Waking a thread takes 50.
@@ -61,13 +62,23 @@ def state_address() -> int:
 def thread_count() -> int:
     """How many threads a kernel may use.
 
-    The processors that this process may run on, or less if NUMBA_NUM_THREADS or OMP_NUM_THREADS
-    say so.
+    The processors that this process may run on, or less if NUMBA_NUM_THREADS, OMP_NUM_THREADS or
+    the setting `num_threads` say so.
     """
     global _count
     if _count is None:
-        _count = min(_available(), _variable("OMP_NUM_THREADS") or _available())
+        counts = _available(), _variable("OMP_NUM_THREADS"), config.thread_cap()
+        _count = min(filter(None, counts))
     return _count
+
+
+def _keep_to(cap: int | None) -> None:
+    """Use no more threads than that from now on."""
+    global _count
+    blas_library.keep_to(cap)
+    if _count is not None and not _reason:
+        _count = None
+        _set_count(thread_count())
 
 
 def serial_reason() -> str:
@@ -224,6 +235,8 @@ def _after_fork_in_child() -> None:
         if libgomp := _loaded_libgomp():
             libgomp.omp_set_num_threads(1)  # for other libraries that use it in this thread
 
+
+config.observe_thread_cap(_keep_to)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

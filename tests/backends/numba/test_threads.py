@@ -7,10 +7,12 @@ import ctypes
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from funcflow.backends.numba import threads
+import funcflow as ff
+from funcflow.backends.numba import blas_library, threads
 
 # Fills an array with the numbers of its parts' bounds, which shows how many parts there were.
 COMMON = """
@@ -245,6 +247,67 @@ def test_the_limit_ends_with_its_block():
         with threads.limit(2):
             assert threads.State.from_address(threads.state_address()).threads == 2
         raise KeyError
+    assert threads.thread_count() == before
+
+
+def allowed():
+    return threads.State.from_address(threads.state_address()).threads
+
+
+def test_a_cap_is_kept_by_all_scopes_and_libraries():
+    library = blas_library.library()
+    assert library is not None
+    blas_threads = ctypes.CFUNCTYPE(ctypes.c_int)(library.threads[0])
+    outside = blas_threads()
+    with threads.limit(4):
+        pass  # the layer is loaded
+    before = threads.thread_count()
+    with ff.config(num_threads=1):
+        assert threads.thread_count() == allowed() == blas_threads() == 1
+        assert threads.serial_reason() == "one thread is allowed"
+        with ff.config(num_threads=before + 7):  # the cap around holds
+            assert threads.thread_count() == allowed() == 1
+        assert threads.thread_count() == 1
+    assert threads.thread_count() == allowed() == before
+    assert blas_threads() == outside
+
+
+def test_a_cap_for_the_process():
+    before = threads.thread_count()
+    ff.config.update("num_threads", 1)
+    try:
+        assert threads.thread_count() == 1
+    finally:
+        ff.config.update("num_threads", None)
+    assert threads.thread_count() == before
+
+
+def test_a_cap_that_is_set_before_the_first_kernel():
+    program = """
+import funcflow as ff
+with ff.config(num_threads=2):
+    print(parts(table()))
+print(parts(table()))
+"""
+    assert run(program).splitlines() == ["2", "4"]
+
+
+def test_scopes_of_several_threads_end_in_any_order():
+    before = threads.thread_count()
+    entered, left = threading.Event(), threading.Event()
+
+    def other():
+        with ff.config(num_threads=1):
+            entered.set()
+            assert left.wait(10)
+
+    thread = threading.Thread(target=other)
+    with ff.config(num_threads=1):
+        thread.start()
+        assert entered.wait(10)
+    assert threads.thread_count() == 1  # the other thread's scope is still there
+    left.set()
+    thread.join()
     assert threads.thread_count() == before
 
 
