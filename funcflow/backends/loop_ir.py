@@ -135,7 +135,8 @@ class Guard:
     """Rare work: `results` are `values` where `mask` holds, elsewhere `others`.
 
     The body computes `values`. It has no effects and, like all code, runs in every lane or in none;
-    a target may skip it where the mask holds in no lane.
+    a target may skip it where the mask holds in no lane. If it is `dear`, it takes so long that a
+    target does well to collect the lanes that need it, and to run them side by side.
     """
 
     mask: Value
@@ -143,6 +144,7 @@ class Guard:
     values: tuple[Value, ...]
     others: tuple[Value, ...]
     results: tuple[Value, ...]
+    dear: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -282,7 +284,7 @@ def _body_lines(body: tuple[Statement, ...], names: dict[Value, str], indent: st
         elif isinstance(s, Store):
             yield f"{indent}p{s.operand}{extra(s)} = {use(s.value)}"
         elif isinstance(s, Guard):
-            yield f"{indent}where {use(s.mask)}"
+            yield f"{indent}where {use(s.mask)}{', dear' if s.dear else ''}"
             yield from _body_lines(s.body, names, indent + "  ")
             chosen = f"{use(*s.values)} else {use(*s.others)}"
             yield f"{indent}  take {chosen} giving {', '.join(map(define, s.results))}"
@@ -402,7 +404,7 @@ class Builder:
         """A loop, to be used in a `with` block."""
         return OpenLoop(self, axis, lanes)
 
-    def guard(self, mask: Value, *others: Value) -> "OpenGuard":
+    def guard(self, mask: Value, *others: Value, dear: bool = False) -> "OpenGuard":
         """Work that is needed only where `mask` holds, to be used in a `with` block.
 
         Example: the reciprocal, and 1 instead of that of 0.
@@ -414,7 +416,7 @@ class Builder:
             ...     rare.take(build.let("div", one, x))
             >>> (reciprocal,) = rare.results
         """
-        return OpenGuard(self, mask, others)
+        return OpenGuard(self, mask, others, dear)
 
     def while_loop(
         self,
@@ -484,8 +486,10 @@ class OpenLoop:
 class OpenGuard:
     """A guard that is being written."""
 
-    def __init__(self, builder: Builder, mask: Value, others: tuple[Value, ...]) -> None:
-        self._builder, self._mask, self._others = builder, mask, others
+    def __init__(
+        self, builder: Builder, mask: Value, others: tuple[Value, ...], dear: bool
+    ) -> None:
+        self._builder, self._mask, self._others, self._dear = builder, mask, others, dear
         self._values: tuple[Value, ...] = ()
         self.results = tuple(Value(v.dtype) for v in others)
 
@@ -503,4 +507,6 @@ class OpenGuard:
             return
         if len(self._values) != len(self._others):
             raise ValueError(f"a guard takes {len(self._others)} values, not {len(self._values)}")
-        self._builder.append(Guard(self._mask, body, self._values, self._others, self.results))
+        self._builder.append(
+            Guard(self._mask, body, self._values, self._others, self.results, self._dear)
+        )

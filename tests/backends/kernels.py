@@ -374,7 +374,7 @@ class _Generator:
         mask = self.value(BOOL, around, scope)
         others = [self.value(t, around, scope) for t in types]
         outer, inner = self.guarded, list(scope)
-        with self.build.guard(mask, *others) as guard:
+        with self.build.guard(mask, *others, dear=self.chance(0.5)) as guard:
             self.guarded = True
             self.expressions(around, inner)
             guard.take(*[self.expression(t, around, inner) for t in types])

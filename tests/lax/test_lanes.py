@@ -140,3 +140,57 @@ def test_callbacks_in_lanes_run():
     x = np.array([1.0, 2.0, 5.0])
     np.testing.assert_array_equal(ff.vmap(function)(x), [3, 3, 5])
     assert {1.0, 2.0} <= {*seen}
+
+
+def long(x):
+    return lax.fori_loop(0, 300, lambda i, x: x + 0.01 * (2 - x * x), x)
+
+
+def short(x):
+    return lax.fori_loop(0, 3, lambda i, x: x + 0.01 * (3 - x * x), x)
+
+
+@pytest.mark.parametrize("share", [0, 0.02, 0.5, 1])
+@pytest.mark.parametrize("lanes", [1, 33, 40_001])
+def test_branches_that_differ_much_in_length(share, lanes):
+    """Compiled code runs the lanes of the long branch together, in as many threads as there are."""
+    x, dear = numbers(lanes), RNG.random(lanes) < share
+    x[::7] = np.nan
+
+    def lane(dear, x):
+        return lax.cond(dear, long, short, x)
+
+    got = ff.jit(ff.vmap(lane))(dear, x)
+    expected = np.where(dear, ff.vmap(long)(x), ff.vmap(short)(x))
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_a_long_branch_among_others():
+    i, x = RNG.integers(0, 4, 1001), numbers(1001, 3)
+    branches = [short, lambda x: x[::-1], long, lambda x: fnp.sqrt(x)]
+    lane = ff.vmap(lambda i, x: lax.switch(i, branches, x) + x)
+    np.testing.assert_allclose(ff.jit(lane)(i, x), lane(i, x), rtol=1e-6)
+    last = ff.vmap(lambda i, x: lax.cond(i == 3, short, long, x))
+    np.testing.assert_array_equal(ff.jit(last)(i, x), last(i, x))
+
+
+def test_a_long_branch_in_a_scan_and_its_derivative():
+    x, dear = numbers(50), RNG.random(50) < 0.2
+    x[3] = 0  # the other branch's derivative is not finite there
+    dear[3] = True
+
+    def lane(dear, x):
+        def step(x, _):
+            return lax.cond(dear, long, lambda x: fnp.sqrt(short(x)), x), None
+
+        return lax.scan(step, x, None, length=3)[0]
+
+    for way in (
+        lane,
+        ff.grad(lane, argnums=1),
+        lambda d, x: ff.jvp(lambda x: lane(d, x), [x], [x]),
+    ):
+        mapped = ff.vmap(way)
+        eager, compiled = ff.tree.leaves(mapped(dear, x)), ff.tree.leaves(ff.jit(mapped)(dear, x))
+        for a, b in zip(eager, compiled, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-5)

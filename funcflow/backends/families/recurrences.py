@@ -34,6 +34,7 @@ from funcflow.backends.straight.arrays import (
     small,
 )
 from funcflow.backends.straight.code import StraightCode
+from funcflow.backends.straight.costs import GUESS
 from funcflow.backends.straight.indexing import indexed, indexed_by
 from funcflow.backends.straight.residents import RULES, Home, InMemory
 from funcflow.core.aval import ShapedArray
@@ -53,9 +54,8 @@ _VECTORS = 4
 _REGISTERS = 16
 _SHORT = 24
 
-# Operations that are worth a thread of their own, and so many iterations has a while.
+# Operations that are worth a thread of their own.
 _OPERATIONS_PER_TASK = 1 << 17
-_GUESS = 64
 
 
 def lower_scan(plan: Planner, eqn: JaxprEqn) -> str | None:
@@ -353,7 +353,7 @@ class KernelWriter:
     def step(self, eqn: JaxprEqn, note: str) -> Step:
         """The kernel's step."""
         step = self._nest.step(eqn, split=self._vector is not None, note=note)
-        iterations = _GUESS if self._length is None else self._length
+        iterations = GUESS if self._length is None else self._length
         grain = _OPERATIONS_PER_TASK // max(1, self.code.operations * iterations)
         grain = max(grain, self._lanes) if step.grain else 0
         return replace(step, grain=grain, origins=self.code.origins)

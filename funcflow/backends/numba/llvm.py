@@ -6,8 +6,9 @@ scalars, spread over the lanes once.
 
 A vector loop is printed twice: the main loop takes whole vectors; then the tail takes what is left,
 once, under a mask. It stores nothing in the other lanes, whatever is loaded there, and reductions
-keep their old values. Elements side by side (stride `UNIT`) are loaded as vectors, others one by
-one, or in tiles where a loop inside walks along them (`llvm_tiles.py`).
+keep their old values. With a dear guard it has another form (`llvm_collecting.py`). Elements side
+by side (stride `UNIT`) are loaded as vectors, others one by one, or in tiles where a loop inside
+walks along them (`llvm_tiles.py`).
 
 Each kernel becomes `void name(char** buffers, const int64_t* params, int64_t lo, int64_t hi)`:
 `buffers` holds one pointer per operand, `params` what `Kernel.parameters` lists, and a kernel with
@@ -18,9 +19,6 @@ which instructions operations become in `llvm_ops.py`.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-import numpy as np
 
 from funcflow.backends.loop_ir import (
     Guard,
@@ -36,8 +34,9 @@ from funcflow.backends.loop_ir import (
     statements,
 )
 from funcflow.backends.numba import llvm_ops as ops
-from funcflow.backends.numba.llvm_memory import Memory
-from funcflow.backends.numba.llvm_values import Frame, lane_numbers
+from funcflow.backends.numba.llvm_collecting import CollectingLoop, collect, dear_guard
+from funcflow.backends.numba.llvm_loops import Loops, phis
+from funcflow.backends.numba.llvm_vector_loops import VectorLoop
 
 # The axis of a loop that runs over none.
 _NO_AXIS = -1
@@ -63,7 +62,7 @@ def module_text(kernels: Mapping[str, Kernel]) -> str:
     return "\n".join([*declares, "", *functions])
 
 
-class _Function(Memory):
+class _Function(Loops):
     """Prints one kernel."""
 
     def text(self, name: str) -> str:
@@ -86,10 +85,16 @@ class _Function(Memory):
             elif type(s) is While:
                 self.while_loop(s)
             elif type(s) is Loop:
-                if s.lanes > 1:
-                    _VectorLoop(self, s).emit()
-                else:
-                    self.scalar_loop(s)
+                self.loop(s)
+
+    def loop(self, s: Loop) -> None:
+        guard = dear_guard(s)
+        if s.lanes == 1:
+            self.scalar_loop(s)
+        elif guard is not None:
+            CollectingLoop(self, s, guard).emit()
+        else:
+            VectorLoop(self, s).emit()
 
     # --- guards ---------------------------------------------------------------------------------
 
@@ -98,6 +103,9 @@ class _Function(Memory):
         if all(map(self.is_printed, s.results)):
             return
         self.free_values(s.body)
+        if self.collecting and s is self.collecting.guard and s.mask in self.wide:
+            collect(self, s, self.collecting.base)
+            return
         level = max(self.lowest, *[self.level.get(v, 0) for v in _dependencies(s)])
         if any(isinstance(inner, While) for inner in statements(s.body)):
             level = 2 * len(self.frames)  # where a loop inside begins
@@ -148,46 +156,11 @@ class _Function(Memory):
             if isinstance(s, Let) and not s.args:
                 self.let(s)
 
-    def any_lane(self, mask: str, level: int) -> str:
-        """Whether a mask holds in any lane."""
-        vector = f"<{self.lanes} x i1>"
-        symbol = f"@llvm.vector.reduce.or.v{self.lanes}i1"
-        self.declares[f"declare i1 {symbol}({vector})"] = None
-        return self.put(level, f"call i1 {symbol}({mask})")
-
     # --- loops ----------------------------------------------------------------------------------
-
-    def bounds(self, axis: int) -> tuple[str, str]:
-        """Where a loop over an axis begins and ends."""
-        if self.kernel.split and axis == 0:
-            return "%lo", "%hi"
-        extent = self.parameter(("extent", axis))
-        if self.kernel.ragged and axis == 1:
-            depth = next(d for d, frame in enumerate(self.frames, 1) if frame.axis == 0)
-            blocks, tail = self.parameter(("extent", 0)), self.parameter(("tail",))
-            after = self.put(2 * depth, f"add i64 {self.frames[depth - 1].index}, 1")
-            last = self.put(2 * depth, f"icmp eq i64 {after}, {blocks}")
-            extent = self.put(2 * depth, f"select i1 {last}, i64 {tail}, i64 {extent}")
-        return "0", extent
-
-    def enter(self, axis: int, index: str, end: str, before: str, body: str) -> None:
-        self.levels += [[], []]
-        self.blocks += [before, body]
-        self.frames.append(Frame(axis, index, end))
-
-    def leave(self) -> tuple[list[str], list[str]]:
-        """The code before the loop, and its body."""
-        self.frames.pop()
-        body, before = self.levels.pop(), self.levels.pop()
-        del self.blocks[-2:]
-        return before, body
 
     def carried(self, r: Reduction) -> list[tuple[str, str]]:
         """The type and a name for each value that a reduction carries, in the lanes around."""
         return [(ops.register_type(v.dtype, self.lanes), self.fresh()) for v in r.inside]
-
-    def current(self, values: tuple[Value, ...]) -> list[str]:
-        return [self.vector(v) if self.lanes > 1 else self.names[v] for v in values]
 
     def scalar_loop(self, s: Loop) -> None:
         n, level, wide = next(self.numbers), 2 * len(self.frames), self.lanes > 1
@@ -271,7 +244,7 @@ class _Function(Memory):
             *before,
             f"  br label %test{n}",
             f"test{n}:",
-            *_phis(names, types, starts, first, nexts, latch),
+            *phis(names, types, starts, first, nexts, latch),
             *body,
             f"  br label %test{n}",
             f"exit{n}:",
@@ -304,145 +277,6 @@ class _Function(Memory):
             if left == same:
                 return same
             same = left
-
-
-class _VectorLoop:
-    """Prints a vector loop: the code before it, the main loop, the tail, and the merging."""
-
-    def __init__(self, function: _Function, loop: Loop) -> None:
-        self.f = function
-        self.loop = loop
-        self.n = next(function.numbers)
-        self.level = 2 * len(function.frames)  # around the loop
-
-    def emit(self) -> None:
-        f, s, n = self.f, self.loop, self.n
-        begin, end = f.bounds(s.axis)
-        values = [v for r in s.reductions for v in r.starts]
-        scalar_starts = [f.names[v] for v in values]
-        f.lanes, f.vector_level, f.splats, f.strides = s.lanes, self.level + 2, {}, {}
-        f.enter(s.axis, f"%i{n}", end, f"before{n}", f"main{n}")
-        types = [ops.register_type(v.dtype, s.lanes) for v in values]
-        starts = [f.vector(v) for v in values]
-        carried = [f.fresh() for _ in values]
-        nexts, latch, main = self.copy(f"main{n}", carried)
-        whole = [f"%whole{n}.{k}" for k in range(len(values))]
-        f.frames[-1].index = f"%cut{n}"
-        f.mask = f"%mask{n}"
-        lasts, last_block, tail = self.copy(f"tail{n}", whole)
-        outside, first, _ = f.blocks[self.level :]
-        before, _ = f.leave()
-        f.lanes, f.vector_level, f.mask = 1, 0, ""
-        out = f.levels[self.level]
-        out += [
-            f"  %run{n} = icmp slt i64 {begin}, {end}",
-            f"  br i1 %run{n}, label %before{n}, label %exit{n}",
-            f"before{n}:",
-            *before,
-            f"  %length{n} = sub nsw i64 {end}, {begin}",
-            f"  %full{n} = and i64 %length{n}, {-s.lanes}",
-            f"  %cut{n} = add nsw i64 {begin}, %full{n}",
-            f"  %any{n} = icmp slt i64 {begin}, %cut{n}",
-            f"  br i1 %any{n}, label %main{n}, label %rest{n}",
-            f"main{n}:",
-            f"  %i{n} = phi i64 [{begin}, %{first}], [%i{n}.next, %{latch}]",
-            *_phis(carried, types, starts, first, nexts, latch),
-            *main,
-            f"  %i{n}.next = add nsw i64 %i{n}, {s.lanes}",
-            f"  %more{n} = icmp slt i64 %i{n}.next, %cut{n}",
-            f"  br i1 %more{n}, label %main{n}, label %rest{n}",
-            f"rest{n}:",
-            *_phis(whole, types, starts, first, nexts, latch),
-            f"  %left{n} = sub nsw i64 {end}, %cut{n}",
-            f"  %uneven{n} = icmp sgt i64 %left{n}, 0",
-            f"  br i1 %uneven{n}, label %tail{n}, label %merge{n}",
-            f"tail{n}:",
-            *self.mask_lines(),
-            *tail,
-            *self.kept(types, whole, lasts),
-            f"  br label %merge{n}",
-            f"merge{n}:",
-        ]
-        sums = [f"%lanes{n}.{k}" for k in range(len(values))]
-        kept = [f"%kept{n}.{k}" for k in range(len(values))]
-        out += _phis(sums, types, whole, f"rest{n}", kept, last_block)
-        merged = self.merge(sums)
-        out += [f"  br label %exit{n}", f"exit{n}:"]
-        f.blocks[self.level] = f"exit{n}"
-        results = [v for r in s.reductions for v in r.results]
-        names = [f.fresh() for _ in results]
-        scalars = [ops.register_type(v.dtype) for v in results]
-        out += _phis(names, scalars, scalar_starts, outside, merged, f"merge{n}")
-        for value, name in zip(results, names, strict=True):
-            f.define(value, name, self.level, False)
-
-    def copy(self, block: str, carried: list[str]) -> tuple[list[str], str, list[str]]:
-        """The body: the next values of what is carried, the block it ends in, and its code."""
-        f, s = self.f, self.loop
-        f.blocks[-1], f.levels[-1] = block, []
-        f.frames[-1].pointers.clear()
-        inside = [v for r in s.reductions for v in r.inside]
-        for value, name in zip(inside, carried, strict=True):
-            f.define(value, name, self.level + 2, True)
-        f.region(s.body)
-        nexts = [name for r in s.reductions for name in f.current(r.nexts)]
-        return nexts, f.blocks[-1], f.levels[-1]
-
-    def mask_lines(self) -> list[str]:
-        """The lanes of the tail that are in the loop."""
-        n, lanes = self.n, self.loop.lanes
-        t = f"<{lanes} x i32>"
-        return [
-            f"  %short{n} = trunc i64 %left{n} to i32",
-            f"  %one{n} = insertelement {t} poison, i32 %short{n}, i64 0",
-            f"  %lefts{n} = shufflevector {t} %one{n}, {t} poison, {t} zeroinitializer",
-            f"  %mask{n} = icmp ugt {t} %lefts{n}, {lane_numbers('i32', lanes)}",
-        ]
-
-    def kept(self, types: list[str], olds: list[str], news: list[str]) -> list[str]:
-        """What is carried out of the tail: lanes beyond the end keep what they had."""
-        mask = f"<{self.loop.lanes} x i1> %mask{self.n}"
-        return [
-            f"  %kept{self.n}.{k} = select {mask}, {t} {new}, {t} {old}"
-            for k, (t, old, new) in enumerate(zip(types, olds, news, strict=True))
-        ]
-
-    def merge(self, vectors: list[str]) -> list[str]:
-        """Merges the upper half of the lanes into the lower until one is left."""
-        merged: list[str] = []
-        for r in self.loop.reductions:
-            names = vectors[len(merged) : len(merged) + len(r.starts)]
-            types = tuple([v.dtype for v in r.starts])
-            lanes = self.loop.lanes
-            while lanes > 1:
-                lanes //= 2
-                parts = [
-                    self.half(name, dtype, lanes, upper)
-                    for upper in (False, True)
-                    for name, dtype in zip(names, types, strict=True)
-                ]
-                names = self.f.use(ops.merging(r.merge, types, lanes), parts, self.level)
-            merged += names
-        return merged
-
-    def half(self, name: str, dtype: np.dtype[Any], lanes: int, upper: bool) -> str:
-        """The lower or upper half of a vector of twice the lanes."""
-        t = ops.register_type(dtype, 2 * lanes)
-        if lanes == 1:
-            return self.f.put(self.level, f"extractelement {t} {name}, i64 {int(upper)}")
-        first = lanes if upper else 0
-        places = ", ".join([f"i32 {first + k}" for k in range(lanes)])
-        which = f"<{lanes} x i32> <{places}>"
-        return self.f.put(self.level, f"shufflevector {t} {name}, {t} poison, {which}")
-
-
-def _phis(
-    names: list[str], types: list[str], xs: list[str], from_x: str, ys: list[str], from_y: str
-) -> list[str]:
-    return [
-        f"  {name} = phi {t} [{x}, %{from_x}], [{y}, %{from_y}]"
-        for name, t, x, y in zip(names, types, xs, ys, strict=True)
-    ]
 
 
 def _dependencies(s: Guard) -> Iterator[Value]:

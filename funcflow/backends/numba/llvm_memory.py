@@ -112,7 +112,7 @@ class Memory(Tiles):
         elif s.offset is not None:
             right = f"getelementptr {memory}, ptr {pointer}, i64 {self.names[s.offset]}"
             pointer = self.put(level, right)
-        if stride == UNIT and not offsets:
+        if stride == UNIT and not offsets and not self.slots:
             return pointer, True
         if stride != FIXED or not offsets:
             places = self.lane_offsets(s.operand, stride)
@@ -124,16 +124,18 @@ class Memory(Tiles):
         """How far the lanes' elements are from the first lane's, from stride to stride."""
         if stride == FIXED:
             return "zeroinitializer"
-        lanes = lane_numbers("i64", self.lanes)
+        lanes = self.slots or lane_numbers("i64", self.lanes)
         if stride == UNIT:
             return lanes
-        if stride == PAIRED:
+        if stride == PAIRED and not self.slots:
             return lane_numbers("i64", self.lanes, step=2)
         if operand not in self.strides:
-            level = self.vector_level - 1
+            around = self.vector_level - 1
             axis = self.frames[self.vector_level // 2 - 1].axis
-            size = self.spread("i64", self.parameter(("stride", operand, axis)), level)
-            self.strides[operand] = self.put(level, f"mul <{self.lanes} x i64> {size}, {lanes}")
+            size = "2" if stride == PAIRED else self.parameter(("stride", operand, axis))
+            sizes = self.spread("i64", size, around)
+            level = self.vector_level if self.slots else around
+            self.strides[operand] = self.put(level, f"mul <{self.lanes} x i64> {sizes}, {lanes}")
         return self.strides[operand]
 
     def lane_mask(self, mask: Value | None, level: int) -> str:

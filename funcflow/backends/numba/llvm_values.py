@@ -61,6 +61,7 @@ class Values:
         self.splats: dict[Value, str] = {}
         self.strides: dict[int, str] = {}  # operand -> offsets of its lanes' elements
         self.mask = ""  # the lanes that are left, in the tail
+        self.slots = ""  # where collected lanes are, counted from the index of the loop
 
     # --- values ---------------------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class Values:
         name, wide = self.frames[depth - 1].index, self.lanes > 1 and 2 * depth == self.vector_level
         if wide:
             spread = self.spread("i64", name, 2 * depth)
-            lanes = lane_numbers("i64", self.lanes)
+            lanes = self.slots or lane_numbers("i64", self.lanes)
             name = self.put(2 * depth, f"add <{self.lanes} x i64> {spread}, {lanes}")
         self.define(out, name, 2 * depth, wide)
 

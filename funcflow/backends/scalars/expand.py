@@ -81,7 +81,7 @@ class _Region:
         region = self.inner()
         body = region.expanded(guard.body, inside=inside)
         (mask,), others = self.now(guard.mask), self.now(*guard.others)
-        return Guard(mask, body, region.now(*guard.values), others, guard.results)
+        return Guard(mask, body, region.now(*guard.values), others, guard.results, guard.dear)
 
     def while_loop(self, loop: While, inside: bool) -> While:
         region, inner = self.inner(), self.inner()

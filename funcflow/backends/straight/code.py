@@ -40,6 +40,7 @@ from funcflow.backends.straight.arrays import (
     nexts,
     small,
 )
+from funcflow.backends.straight.costs import operations
 from funcflow.backends.straight.late_changes import reads_first
 from funcflow.backends.straight.matrices import MATRICES
 from funcflow.backends.straight.moves import MOVES
@@ -54,6 +55,9 @@ MOST_OPERATIONS = 2000
 
 # A branch of no more operations than that, all quick, is computed whether it is taken or not.
 _FREE_BRANCH = 8
+
+# Lanes are collected for a branch of so many: that takes about as long as 30 operations.
+_DEAR_BRANCH = 200
 
 
 class StraightCode:
@@ -283,6 +287,7 @@ class StraightCode:
             return self._selected(index.values, [arranged(x, shapes) for x in found])
         (taken,) = index.values.reshape(-1)
         first, *others = branches
+        dear = _dear_branch(branches)
         if is_free(first):
             chosen = self._flat(first, operands, shapes)
         else:
@@ -295,7 +300,7 @@ class StraightCode:
         for number, branch in enumerate(others, len(branches) - len(others)):
             which = self.number(np.asarray(number, taken.dtype))
             mask = self.let("eq", taken, which)
-            with self.build.guard(mask, *chosen) as guard, self._region():
+            with self.build.guard(mask, *chosen, dear=number == dear) as guard, self._region():
                 guard.take(*self._flat(branch, operands, shapes))
             chosen = list(guard.results)
         return arranged(chosen, shapes)
@@ -465,6 +470,12 @@ class StraightCode:
         if [(x.values.shape, x.lanes) for x in found] != list(shapes):
             raise NotStraight("a branch or a body has results of another type")
         return flat(found)
+
+
+def _dear_branch(branches: Sequence[ClosedJaxpr]) -> int | None:
+    """The branch that lanes should be collected for, if there is one that takes so long."""
+    costs = [operations(branch.jaxpr) for branch in branches]
+    return int(np.argmax(costs)) if max(costs) >= _DEAR_BRANCH else None
 
 
 def is_free(branch: ClosedJaxpr) -> bool:

@@ -145,6 +145,20 @@ def test_lanes_have_ends_and_branches_of_their_own():
     np.testing.assert_array_equal(ff.jit(ff.vmap(lane))(x, n)[1], one_by_one)
 
 
+def test_lanes_are_collected_for_a_branch_that_takes_long():
+    def lane(length):
+        def long(x):
+            return lax.fori_loop(0, length, lambda i, x: x + 0.01 * (2 - x * x), x)
+
+        return ff.vmap(lambda d, x: lax.cond(d, long, lambda x: x + 0.25, x))
+
+    dear, x = RNG.random(100) < 0.1, array(100)
+    for length, collected in ((400, 1), (10, 0)):
+        agree(lane(length), dear, x)
+        (step,) = loops_of(lane(length), dear, x)
+        assert step.work.text.count(", dear") == collected
+
+
 def test_a_branch_that_no_lane_takes_is_not_seen_in_gradients():
     def lane(x):
         return lax.cond(x > 0, fnp.log, lambda x: x * 3, x)
