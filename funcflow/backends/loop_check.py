@@ -248,14 +248,13 @@ def _guards_only_compute(kernel: Kernel, s: Statement, loops: Loops) -> Problems
             yield "a while in its body accesses operands"
 
 
-def _whiles_store_for_one_lane(kernel: Kernel, s: Statement, loops: Loops) -> Problems:
+def _whiles_are_without_loops(kernel: Kernel, s: Statement, loops: Loops) -> Problems:
     if isinstance(s, While):
         inside = [*statements(s.test), *statements(s.body)]
         if any(isinstance(inner, Loop) for inner in inside):
             yield "it has a loop over an axis inside"
-        lanes = any(loop.lanes > 1 for loop in loops)
-        if any(isinstance(inner, Store) for inner in (inside if lanes else statements(s.test))):
-            yield "it stores in its test, or for lanes that may have come to their ends"
+        if any(isinstance(inner, Store) for inner in statements(s.test)):
+            yield "it stores in its test"
 
 
 def _whiles_keep_their_types(kernel: Kernel, s: Statement, loops: Loops) -> Problems:
@@ -426,7 +425,7 @@ _RULES: tuple[Callable[[Kernel, Statement, Loops], Problems], ...] = (
     _carried_values_keep_their_types,
     _merges_take_their_dtypes,
     _guards_only_compute,
-    _whiles_store_for_one_lane,
+    _whiles_are_without_loops,
     _whiles_keep_their_types,
     _guards_choose_between_alike,
     _operands_exist,

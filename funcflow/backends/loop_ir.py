@@ -24,8 +24,7 @@ A kernel is legal (`loop_check.check_kernel`) if
 - a store at the loops' indices is inside no loop over an axis that its operand has no stride for;
 - a path from the root has at most one vector loop, and reductions called "sequence" are not in one;
 - the body of a guard has only operations, guards and whiles, and no access to operands;
-- the test and the body of a while have no loops, the test does not store, and neither does the body
-  in a vector loop;
+- the test and the body of a while have no loops, and the test does not store;
 - in a ragged kernel a loop over axis 1 is inside one over axis 0, which is no vector loop;
 - a kernel with `split` has its loop over axis 0 outermost, and that loop carries nothing.
 An output may be the same view as an input whose element is read before it is written.
@@ -153,7 +152,8 @@ class While:
 
     `inside` is `starts` at first, then the `nexts` of the last iteration; `results` is what is
     left. In a vector loop the test, which computes `goes_on`, and the body run for all lanes while
-    `goes_on` holds in any; where it does not, a lane keeps what it has.
+    `goes_on` holds in any; where it does not, a lane keeps what it has, and the body reads and
+    writes nothing for it.
     """
 
     starts: tuple[Value, ...]

@@ -287,10 +287,6 @@ class KernelWriter:
         lanes = vectors * _VECTOR_BYTES // widest
         self._vector, self._lanes = axis, min(lanes, 1 << (max(extent, 1) - 1).bit_length())
 
-    def apart(self, axis: int) -> None:
-        """Let the iterations of a loop run apart, one after the other in each thread."""
-        self._vector = axis
-
     def loops(self, axes: Sequence[int]) -> Any:
         """Loops around what is written inside; gives the innermost one."""
         return self._nest.loops(axes, self._vector, self._lanes)

@@ -80,8 +80,9 @@ def _kernel(eqn: JaxprEqn, extent: int | None) -> TapedKernel:
         for a in start
     ]
     write = KernelWriter(extent, [first, *given], [*made, *tapes])
+    step, pull = (prepared(params[name]) for name in ("step_jaxpr", "pull_jaxpr"))
     if extent is not None:
-        write.apart(_LANE)
+        write.spread(_LANE, extent, [step, pull], [*given, *made], vectors=1)
     code = write.code
     with write.loops([] if extent is None else [_LANE]):
         row, *operands = write.loaded([first, *given])
@@ -91,7 +92,6 @@ def _kernel(eqn: JaxprEqn, extent: int | None) -> TapedKernel:
         if extent is not None and not count.ndim:
             begin = code.let("mul", code.build.index(_LANE), steps)
         tape = _Tape(write, begin, tapes, [a.shape for a in start])
-        step, pull = (prepared(params[name]) for name in ("step_jaxpr", "pull_jaxpr"))
 
         def forth(number: Value, now: Sequence[Any]) -> list[Elements]:
             tape.keep(number, now)

@@ -223,15 +223,17 @@ class _Function(Loops):
         condition, stays = self.names[s.goes_on], ""
         if s.goes_on in self.wide:
             stays = f"<{self.lanes} x i1> {condition}"
-            going = condition
-            if self.mask:
-                going = self.put(level + 2, f"and <{self.lanes} x i1> {condition}, {self.mask}")
+            going, running = condition, self.running(level + 2)
+            if running:
+                going = self.put(level + 2, f"and <{self.lanes} x i1> {condition}, {running}")
             condition = self.any_lane(f"<{self.lanes} x i1> {going}", level + 2)
+            self.going.append((level + 2, going))
         self.levels[-1] += [f"  br i1 {condition}, label %body{n}, label %exit{n}", f"body{n}:"]
         self.blocks[-1] = f"body{n}"
         self.region(s.body)
         nexts = [self.in_lanes(v, w) for v, w in zip(s.nexts, wide, strict=True)]
         if stays:
+            self.going.pop()
             nexts = [
                 self.put(level + 2, f"select {stays}, {t} {new}, {t} {old}")
                 for t, new, old in zip(types, nexts, names, strict=True)

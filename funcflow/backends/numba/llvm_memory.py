@@ -140,16 +140,15 @@ class Memory(Tiles):
 
     def lane_mask(self, mask: Value | None, level: int) -> str:
         """Which lanes an access touches; nothing for all."""
+        running = self.running(level)
         if mask is None:
-            return self.mask
+            return running
         given = self.vector(mask)
-        return (
-            self.put(level, f"and <{self.lanes} x i1> {given}, {self.mask}") if self.mask else given
-        )
+        return self.put(level, f"and <{self.lanes} x i1> {given}, {running}") if running else given
 
     def paired_place(self, s: Load | Store, pointer: str, level: int) -> str | None:
         """A pointer to pairs of which the first are accessed in all lanes, or None."""
-        masked = s.mask is not None or self.mask
+        masked = s.mask is not None or self.running(level)
         wide = s.offset is not None and s.offset in self.wide
         if self.vector_stride(s.operand) != PAIRED or masked or wide:
             return None
@@ -179,15 +178,18 @@ class Memory(Tiles):
     def gather(self, place: str, dtype: np.dtype[Any], level: int) -> str:
         """Elements loaded one by one: instructions that gather take five times as long on Zen 5.
 
-        In the tail, lanes that are not in the loop load what the first one does.
+        In the tail, lanes that are not in the loop load what the first one does; in a while, those
+        that do not go on load nothing.
         """
         pointers = f"<{self.lanes} x ptr>"
-        if self.mask:
-            first = self.put(level, f"extractelement {pointers} {place}, i64 0")
-            same = self.put(level, f"insertelement {pointers} poison, ptr {first}, i64 0")
-            zeros = f"<{self.lanes} x i32> zeroinitializer"
-            same = self.put(level, f"shufflevector {pointers} {same}, {pointers} poison, {zeros}")
-            which = f"<{self.lanes} x i1> {self.mask}"
+        running = self.running(level)
+        if running:
+            if running == self.mask:
+                other = self.put(level, f"extractelement {pointers} {place}, i64 0")
+            else:
+                other = self.nothing(dtype, "zero")
+            same = self.spread("ptr", other, level)
+            which = f"<{self.lanes} x i1> {running}"
             place = self.put(level, f"select {which}, {pointers} {place}, {pointers} {same}")
         element, vector = ops.memory_type(dtype), ops.memory_type(dtype, self.lanes)
         values = "poison"

@@ -61,6 +61,7 @@ class Values:
         self.splats: dict[Value, str] = {}
         self.strides: dict[int, str] = {}  # operand -> offsets of its lanes' elements
         self.mask = ""  # the lanes that are left, in the tail
+        self.going: list[tuple[int, str]] = []  # those that go on, in whiles, and from which level
         self.slots = ""  # where collected lanes are, counted from the index of the loop
 
     # --- values ---------------------------------------------------------------------------------
@@ -103,8 +104,8 @@ class Values:
                 level = self.level[arg]
         wide = not self.wide.isdisjoint(args)
         names = [self.vector(a) for a in args] if wide else [self.names[a] for a in args]
-        if self.mask and wide and op in ("div", "rem") and not dtypes.is_float(out.dtype):
-            names[1] = self.safe_divisor(names[1], out.dtype, level)
+        if wide and op in ("div", "rem") and not dtypes.is_float(out.dtype):
+            names[1] = self.safe_divisor(names[1], out.dtype, max(level, self.vector_level))
         found = ops.instruction(
             op, out.dtype, tuple([a.dtype for a in args]), self.lanes if wide else 1
         )
@@ -140,14 +141,20 @@ class Values:
         zeros = f"<{lanes} x i32> zeroinitializer"
         return self.put(level, f"shufflevector {vector} {one}, {vector} poison, {zeros}")
 
+    def running(self, level: int) -> str:
+        """The lanes for which code at a level runs; nothing for all."""
+        going = [name for first, name in self.going if first <= level]
+        return going[-1] if going else self.mask
+
     def safe_divisor(self, name: str, dtype: np.dtype[Any], level: int) -> str:
-        """A divisor that is 1 where the mask is false: there 0 was loaded, which traps."""
+        """A divisor that is 1 in lanes that do not run: there 0 was loaded, which traps."""
+        running = self.running(level)
+        if not running:
+            return name
         t = ops.register_type(dtype, self.lanes)
         ones = ops.splat(ops.register_type(dtype), "1", self.lanes)
-        condition = f"<{self.lanes} x i1> {self.mask}"
-        return self.put(
-            max(level, self.vector_level), f"select {condition}, {t} {name}, {t} {ones}"
-        )
+        condition = f"<{self.lanes} x i1> {running}"
+        return self.put(level, f"select {condition}, {t} {name}, {t} {ones}")
 
     def index(self, out: Value, axis: int) -> None:
         depth = next(d for d, frame in enumerate(self.frames, 1) if frame.axis == axis)
