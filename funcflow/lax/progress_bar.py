@@ -1,11 +1,11 @@
 """Bars on stderr that show how far loops have come.
 
-Loops say so by counting in records, which native code can do as well as Python (`advance`). A thread
-reads the records a few times per second while there are bars, and writes what has changed. It also
-says how many steps a loop of unknown length may take at a time, so that loops need no clock.
+Loops count steps in records, which native code can do as well as Python (`advance`). A thread reads
+the records a few times per second while there are bars, and writes what has changed. It also says
+how many steps a loop of unknown length may take at a time, so that loops need no clock.
 
-Loops run in any thread, so one lock guards all of what is here, but for the counts in the records. On
-a terminal a bar is written over and over in its line; elsewhere each state is a line.
+Loops run in any thread, so one lock guards all of what is here, but for the counts in the records.
+On a terminal a bar is written over and over in its line; elsewhere each state is a line.
 """
 
 import os
@@ -129,6 +129,7 @@ def end(number: int) -> None:
         run = _runs.pop(number, None)
         if run is not None:
             _write(run.text(monotonic()), last=True)
+            _forget(since=number)
 
 
 def leave_line() -> None:
@@ -143,17 +144,22 @@ def leave_line() -> None:
 
 
 def abandon() -> None:
-    """An error has left the loops of this thread: their bars end as they are.
+    """An error has left the loops of this thread: their bars are gone, and the line ends.
 
     Within a callback these may be loops around it, which go on if it handles the error: only the
     line ends.
     """
     leave_line()
-    with _lock:
-        if _runs and bodies.get() is None:
-            own = threading.get_ident()
-            for number in [n for n, run in _runs.items() if run.thread == own]:
-                del _runs[number]
+    if bodies.get() is None:
+        with _lock:
+            _forget(since=0)
+
+
+def _forget(since: int) -> None:
+    """End bars of this thread without a word: loops that began later than another, and are left."""
+    own = threading.get_ident()
+    for number in [n for n, run in _runs.items() if n > since and run.thread == own]:
+        del _runs[number]
 
 
 @contextmanager

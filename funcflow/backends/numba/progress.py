@@ -12,10 +12,10 @@ from funcflow.core.jaxpr import JaxprEqn
 from funcflow.lax import progress_bar
 from funcflow.lax.progress import progress_p
 
-# `Run.advance`: the first buffers are the bar's number and the steps that were done, of each lane if
-# there are lanes; the result is how many may come next. Parameters: the address of the records, the
-# number of lanes, and which buffer the result is. The thread that shows bars reads and writes
-# records at the same time.
+# `Run.advance`: the first buffers are the bar's number and the steps that were done, of each lane
+# if there are lanes; the result is how many may come next. Parameters: the address of the records,
+# the number of lanes, and which buffer the result is. The thread that shows bars reads and writes
+# the records at the same time.
 _TEXT = f"""
 define void @progress_advance(ptr %buffers, ptr %params) {{
 entry:
@@ -74,18 +74,19 @@ declare i64 @llvm.smax.i64(i64, i64)
 
 
 def _lower(plan: Planner, eqn: JaxprEqn) -> None:
+    event = eqn.params["event"]
     if eqn.params["silent"]:
         longest = plan.constant(np.asarray(np.int32(progress_bar.LONGEST)))
         for v in eqn.outvars:
             plan.copy(longest, plan.result(v), (eqn,), "of a bar that is not shown")
-    elif eqn.params["event"] == "advance":
+    elif event == "advance":
         number, steps, *watched = (plan.operand(v) for v in eqn.invars)
         reads = [number, plan.dense(steps), *watched]
         writes = [plan.result(v) for v in eqn.outvars]
         routine = Routine("progress_advance", _TEXT, (progress_bar.RECORDS.ctypes.data,))
         plan.call(routine, reads, writes, (steps.size, len(reads)), eqn, "counts steps for a bar")
     else:
-        plan.host(eqn, f"Python {eqn.params['event']}s the bar")
+        plan.host(eqn, f"Python {event}s the bar")
 
 
 LOWERINGS = {progress_p: _lower}
