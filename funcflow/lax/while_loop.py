@@ -62,7 +62,8 @@ def while_loop(
         cond_fun: from the value to a boolean scalar.
         body_fun: from the value to the next one, of the same structure, shapes and dtypes.
         init_val: the first value, a pytree of arrays.
-        progress: a label: shows on stderr how many steps are done, as `scan` does.
+        progress: a label: shows on stderr how many steps are done, as `scan` does. A gradient runs
+            the loop twice more with it, to find the pieces again whose steps were counted.
 
     Raises:
         ArgumentError: `progress` is no label.
