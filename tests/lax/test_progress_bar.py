@@ -239,7 +239,7 @@ def test_a_thread_shows_what_is_counted_and_ends_with_the_last_bar(watched):
     terminal = watched()
     number = progress_bar.begin("a", 10)
     thread = progress_bar._watcher
-    assert thread.daemon
+    assert thread is not None and thread.daemon
     progress_bar.RECORDS[number % progress_bar.MAX_RUNS, progress_bar.DONE] = 5
     assert terminal.written.wait(60)
     assert "a:  50% " in terminal.getvalue()
