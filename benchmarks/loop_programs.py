@@ -29,27 +29,39 @@ Function = Callable[..., Any]
 # --- scans ----------------------------------------------------------------------------------
 
 
-def lorenz(api: ModuleType, steps: int) -> Function:
-    """The state of Lorenz' equations after some steps of the classical Runge-Kutta method."""
+def lorenz(api: ModuleType, steps: int, **options: Any) -> Function:
+    """The state of Lorenz' equations after some steps, from a scan with some options."""
+    step = runge_kutta(api)
+    return lambda s: api.lax.scan(lambda s, _: (step(s), None), s, None, length=steps, **options)[0]
+
+
+def runge_kutta(api: ModuleType) -> Function:
+    """A step of the classical Runge-Kutta method for Lorenz' equations."""
 
     def slope(s: Any) -> Any:
         x, y, z = s[0], s[1], s[2]
         return api.numpy.stack([10.0 * (y - x), x * (28.0 - z) - y, x * y - 8.0 / 3.0 * z])
 
-    def step(s: Any, _: None) -> tuple[Any, None]:
+    def step(s: Any) -> Any:
         h = LORENZ_STEP
         a = slope(s)
         b = slope(s + h / 2 * a)
         c = slope(s + h / 2 * b)
         d = slope(s + h * c)
-        return s + h / 6 * (a + 2 * b + 2 * c + d), None
+        return s + h / 6 * (a + 2 * b + 2 * c + d)
 
-    return lambda s: api.lax.scan(step, s, None, length=steps)[0]
+    return step
 
 
-def lorenz_gradient(api: ModuleType, steps: int) -> Function:
-    solve = lorenz(api, steps)
+def lorenz_gradient(api: ModuleType, steps: int, **options: Any) -> Function:
+    solve = lorenz(api, steps, **options)
     return api.grad(lambda s: api.numpy.sum(solve(s) ** 2))
+
+
+def lorenz_trajectory(api: ModuleType, steps: int, **options: Any) -> Function:
+    """All states on the way."""
+    step = runge_kutta(api)
+    return lambda s: api.lax.scan(lambda s, _: (step(s), s), s, None, length=steps, **options)[1]
 
 
 def lorenz_first_call(library: str, steps: int, dtype: str) -> float:

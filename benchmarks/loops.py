@@ -1,10 +1,12 @@
-"""Loops and their derivatives: solvers, recurrent nets, loops and branches per lane, HMC."""
+"""Loops and their derivatives: solvers, recurrent nets, loops and branches per lane, HMC, bars."""
 
 import comparison  # first: it cleans the environment
 
 # isort: split
+import io
 import timeit
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ import loop_programs as programs
 import loops_by_hand as by_hand
 import models
 import numpy as np
-from comparison import BY_HAND, Measured, Options, Program, Row, Table
+from comparison import BARE, BY_HAND, Measured, Options, Program, Row, Table
 from compile_times import in_cold_process
 
 SITES = 60  # of the ring
@@ -33,9 +35,10 @@ class Sizes(NamedTuple):
     elements: int = 10**6
     chains: int = 1_000
     transitions: int = 1_000
+    shown: int = 3_000_000  # steps under a bar
 
 
-QUICK = Sizes(10_000, 1_000, 100, 10_000, 1_000, 10**5, 100, 50)
+QUICK = Sizes(10_000, 1_000, 100, 10_000, 1_000, 10**5, 100, 50, 300_000)
 
 
 class Loop(NamedTuple):
@@ -65,6 +68,16 @@ class Loop(NamedTuple):
         """Against a function of the same arrays, written for Numba."""
         call = partial(function, *self.inputs())
         return self.measure({"funcflow": self.program("funcflow"), BY_HAND: call}, options)
+
+    def against_bare(self, bare: "Loop", options: Options) -> Measured:
+        """A loop with a bar, which is written to nowhere, against the same without one."""
+        program = self.program("funcflow")
+
+        def call() -> Any:
+            with redirect_stderr(io.StringIO()):
+                return program()
+
+        return self.measure({"funcflow": call, BARE: bare.program("funcflow")}, options)
 
     def measure(self, cases: dict[str, Program], options: Options) -> Measured:
         results = {name: case() for name, case in cases.items()}
@@ -130,6 +143,23 @@ def lorenz_rows(steps: int) -> list[Row]:
 
 def start(dtype: str) -> tuple[np.ndarray]:
     return (np.ones(3, dtype),)
+
+
+def bar_rows(steps: int) -> list[Row]:
+    ways = {
+        "forward": programs.lorenz,
+        "all states": programs.lorenz_trajectory,
+        "gradient": programs.lorenz_gradient,
+    }
+    rows = []
+    for how, function in ways.items():
+        shown, bare = (
+            Loop(partial(function, steps=steps, **options), partial(start, "float32"))
+            for options in ({"progress": "Lorenz"}, {})
+        )
+        work, size = f"Lorenz RK4 with a bar, {how}", f"{steps:,} steps"
+        rows.append(Row(work, size, 1.02, partial(shown.against_bare, bare)))
+    return rows
 
 
 def ring_rows(steps: int) -> list[Row]:
@@ -203,6 +233,7 @@ def tables(quick: bool) -> list[Table]:
     elements, of_elements = partial(coefficients, sizes.elements), f"{sizes.elements:,} elements"
     rows = [
         *lorenz_rows(sizes.lorenz),
+        *bar_rows(sizes.shown),
         *ring_rows(sizes.ring),
         *recurrent_rows(sizes.recurrent),
         row(

@@ -22,6 +22,8 @@ from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
 from funcflow.lax.complex import complex_p
 from funcflow.lax.joining import concatenate_p
+from funcflow.lax.scan import scan_p
+from funcflow.lax.shape import reshape_p
 
 Lowerings: TypeAlias = Mapping[Primitive, Lowering]
 
@@ -50,6 +52,7 @@ def lower_program(
 
     plan = Planner(closed, copy_step, fill, virtual)
     plan.parts = _joined(fusion, closed.jaxpr) | _halves(fusion, virtual, plan)
+    plan.reshaped = _reshaped(fusion, closed.jaxpr)
     needed = _needed(fusion, again, closed.jaxpr)
     begun = 0
     for node in fusion.nodes:
@@ -69,28 +72,51 @@ def lower_program(
 
 
 def _joined(fusion: Fusion, jaxpr: Jaxpr) -> dict[Var, Part]:
-    """Values of kernels that only a concatenation reads: they are written where it wants them.
+    """Values that only a concatenation reads: they are written where it wants them.
 
-    Not so values of which only few elements would lie together there.
+    These are values of kernels, and what scans stack if it is one piece there, also in another
+    shape. Not so values of which only few elements would lie together.
     """
     nodes = fusion.nodes
-    joins = [
-        n.eqns[0] for n in nodes if isinstance(n, Alone) and n.eqns[0].primitive is concatenate_p
-    ]
+    alone = [node.eqns[0] for node in nodes if isinstance(node, Alone)]
+    joins = [eqn for eqn in alone if eqn.primitive is concatenate_p]
     if not joins:
         return {}
     uses = Counter(v for eqn in jaxpr.eqns for v in eqn.invars if isinstance(v, Var))
     uses.update(v for v in jaxpr.outvars if isinstance(v, Var))
     computed = {v for node in nodes if isinstance(node, Group) for v in node.places}
+    scans = (eqn for eqn in alone if eqn.primitive is scan_p)
+    stacked = {v for eqn in scans for v in eqn.outvars[eqn.params["num_carry"] :]}
+    sources = {
+        node.eqns[0].outvars[0]: node.eqns[0].invars[0]
+        for node in nodes
+        if isinstance(node, Alias) and node.eqns[0].primitive is reshape_p
+    }
     parts: dict[Var, Part] = {}
     for eqn in joins:
         axis, start = eqn.params["dimension"], 0
         for v in eqn.invars:
             shape = v.aval.shape
-            if isinstance(v, Var) and v in computed and uses[v] == 1 and prod(shape[axis:]) >= _RUN:
-                parts[v] = Part(eqn.outvars[0], methodcaller("part", axis, start, shape[axis]))
+            if isinstance(v, Var) and uses[v] == 1 and prod(shape[axis:]) >= _RUN:
+                place = methodcaller("part", axis, start, shape[axis])
+                source = sources.get(v, v)
+                if v in computed:
+                    parts[v] = Part(eqn.outvars[0], place)
+                elif source in stacked and uses[source] == 1 and prod(shape[:axis]) == 1:
+                    parts[source] = Part(eqn.outvars[0], _in_shape(place, source.aval.shape))
             start += shape[axis]
     return parts
+
+
+def _in_shape(place: Callable[[View], View], shape: tuple[int, ...]) -> Callable[[View], View]:
+    """The same elements, which are one piece of memory, in another shape."""
+
+    def of(whole: View) -> View:
+        view = place(whole).reshape(shape)
+        assert view is not None
+        return view
+
+    return of
 
 
 def _halves(fusion: Fusion, virtual: Mapping[Var, JaxprEqn], plan: Planner) -> dict[Var, Part]:
@@ -105,6 +131,19 @@ def _halves(fusion: Fusion, virtual: Mapping[Var, JaxprEqn], plan: Planner) -> d
                 whole = v.aval.shape == out.aval.shape
                 if isinstance(v, Var) and v in computed and whole and not plan.is_output(v):
                     found.setdefault(v, Part(out, methodcaller("half", number)))
+    return found
+
+
+def _reshaped(fusion: Fusion, jaxpr: Jaxpr) -> set[Var]:
+    """The values that only change their shape to become outputs."""
+    outputs = {v for v in jaxpr.outvars if isinstance(v, Var)}
+    found: set[Var] = set()
+    for node in reversed(fusion.nodes):
+        (eqn, *_) = node.eqns
+        if isinstance(node, Alias) and eqn.primitive is reshape_p:
+            (source,), (result,) = eqn.invars, eqn.outvars
+            if isinstance(source, Var) and (result in outputs or result in found):
+                found.add(source)
     return found
 
 

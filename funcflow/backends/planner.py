@@ -30,6 +30,8 @@ class Planner:
         views: where values lie.
         virtual: the equations of values that are computed where they are needed, if they can be.
         parts: values whose place is a part of another value.
+        reshaped: values that outputs have the elements of, in another shape: they lie where those
+            shall lie.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Planner:
             v: dense_view("argument", v.aval.shape, v.aval.dtype) for v in jaxpr.invars
         }
         self.parts: dict[Var, Part] = {}
+        self.reshaped: set[Var] = set()
         self._jaxpr = jaxpr
         self._copy = copy
         self._fill = fill  # stores what has no view, since it is cheap to compute
@@ -83,7 +86,8 @@ class Planner:
             whole = self.views[part.whole] if part.whole in self.views else self.result(part.whole)
             self.views[var] = part.of(whole)
             return self.views[var]
-        role = "output" if var in self._outvars else "temporary"
+        returned = var in self._outvars or var in self.reshaped
+        role = "output" if returned else "temporary"
         view = self.views[var] = dense_view(role, var.aval.shape, var.aval.dtype)
         return view
 

@@ -1,10 +1,10 @@
-"""Loops that show a bar: cut into pieces, with a call of Python between two of them.
+"""Loops that show a bar: cut into pieces, with steps counted between two of them.
 
-What is between two calls is a loop like any other, so it compiles to what it would without a bar.
-A scan has a hundred pieces at most, and perhaps a rest. Those of a while loop last about a tenth of
-a second: the call says how many steps the next one may take.
+A piece is a loop like any other, so it compiles to what it would without a bar. A scan has a
+hundred pieces at most, and perhaps a rest. Those of a while loop last about a tenth of a second:
+whoever counts the steps of one learns how many the next may take.
 
-The calls belong to the forward pass, whatever follows from it: derivatives and lanes add none.
+Counting belongs to the forward pass, whatever follows from it: derivatives and lanes add none.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,12 +22,13 @@ from funcflow.core.rules import define
 from funcflow.core.staging import stage_out
 from funcflow.lax import progress_bar
 from funcflow.lax.bitwise import bitwise_and
+from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import lt
 from funcflow.lax.forms import add
 from funcflow.lax.pieces import Run, in_pieces, size_without_rest
 
 PIECES = 100
-_UNKNOWN = np.int32(-1)
+_UNKNOWN = np.int64(-1)
 
 progress_p = Primitive("progress", multiple_results=True)
 
@@ -113,7 +114,8 @@ def shown_while(loop: WhileRun, label: str, total: Any = _UNKNOWN) -> WhileRun:
             avals = [aval_of(x) for x in (*args[: fixed[1]], *start)]
             test = stage_out(may_step, [aval_of(bound), *avals[fixed[1] :]])
             done, *state = loop(test, stage_out(step, avals), [bound], args[: fixed[1]], start)
-            (bound,) = _call("advance", label, number, done, *_watched(state))
+            steps = convert_element_type(done, np.dtype("int64"))
+            (bound,) = _call("advance", label, number, steps, *_watched(state))
             return [bound, *state]
 
         (going,) = eval_closed(cond, *cond_consts, *carry)
@@ -135,9 +137,10 @@ def _watched(values: Sequence[Any]) -> list[Any]:
 
 
 # --- the primitive ----------------------------------------------------------------------------
-# "begin" maps the total, or -1, to the bar's number and how many steps may pass before the next
-# call; "advance" maps number and steps to the latter; "end" maps the number to nothing. Both take
-# what they wait for besides. Each operand may have lanes; there is one result for all of them.
+# "begin" maps the total, or -1, to the bar's number and how many steps may pass before these are
+# counted; "advance" maps the number and the steps that passed to the latter; "end" maps the number
+# to nothing. Both take what they wait for besides. Each operand may have lanes; there is one result
+# for all of them.
 
 
 def _call(event: str, label: str, *operands: Any) -> list[Any]:

@@ -1,50 +1,91 @@
 """Bars on stderr that show how far loops have come.
 
-Loops run in any thread, so one lock guards all of what is here. On a terminal a bar is written over
-and over in its line; elsewhere each state is a line. Either happens a few times per second at most.
+Loops count steps in records, which native code can do as well as Python (`advance`). A thread reads
+the records a few times per second while there are bars, and writes what has changed. It also says
+how many steps a loop of unknown length may take at a time, so that loops need no clock.
+
+Loops run in any thread, so one lock guards all of what is here, but for the counts in the records.
+On a terminal a bar is written over and over in its line; elsewhere each state is a line.
 """
 
+import os
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from time import monotonic
+from time import monotonic, sleep
 from typing import TextIO
+
+import numpy as np
+
+from funcflow.core.interpret import bodies
 
 # Seconds between two states of a bar on a terminal, and between two lines elsewhere.
 ON_TERMINAL, IN_LINES = 0.25, 1.0
+PERIOD = 0.25  # seconds between two looks at the records
 WIDTH = 10
 # Where loops ask how many steps may pass before they tell more: how long these should take, and how
 # many times more they may be than those before. More are never asked for than `LONGEST`.
-SECONDS, GROWTH, LONGEST = 0.1, 8, 2**31 - 1
-# Loops that an error has ended are never heard of again: the oldest are forgotten.
-_MAX_RUNS = 256
+SECONDS, GROWTH, LONGEST = 0.1, 2, 2**31 - 1
+# How many bars there can be at a time: where there are more, the oldest are forgotten.
+MAX_RUNS = 256
+
+# A record is a row: the number of the bar, how many steps are done, how many may come next, and how
+# many may come at a time at most. That of a bar is row `number % MAX_RUNS`.
+WORDS = 4
+NUMBER, DONE, NEXT, LIMIT = range(WORDS)
+RECORDS = np.zeros((MAX_RUNS, WORDS), np.int64)
 
 _lock = threading.RLock()
-_runs: "OrderedDict[int, Run]" = OrderedDict()
+_runs: dict[int, "Run"] = {}  # by number, the oldest first
 _count = 0
 _open = 0  # how many characters the unfinished line on the terminal has
+_watcher: threading.Thread | None = None
 
 
 class Run:
     """A loop that is running.
 
     Args:
+        number: by which the bar is known.
         label: what to call it.
         total: how many steps it will take; None if that is not known.
     """
 
-    def __init__(self, label: str, total: int | None) -> None:
+    def __init__(self, number: int, label: str, total: int | None) -> None:
         self.label = label
         self.total = total
-        self.done = 0
-        self.started = self.shown = self.told = monotonic()
+        self.thread = threading.get_ident()
+        self.started = self._shown = self._told = monotonic()
+        self._done_shown = self._done_told = 0
+        self._record = RECORDS[number % MAX_RUNS]
+        self._record[:] = number, 0, 1, LONGEST
 
-    def pace(self, steps: int, now: float) -> int:
-        """How many steps may come next, if so many have passed since this was asked last."""
-        spent, self.told = now - self.told, now
-        return int(min(max(steps * min(SECONDS / max(spent, 1e-9), GROWTH), 1), LONGEST))
+    @property
+    def done(self) -> int:
+        """How many steps are done."""
+        return int(self._record[DONE])
+
+    def advance(self, steps: int) -> int:
+        """So many more steps are done; how many may come next. Native code does the same."""
+        record = self._record
+        record[DONE] += steps
+        record[NEXT] = min(record[NEXT] * GROWTH, record[LIMIT])
+        return int(record[NEXT])
+
+    def pace(self, now: float) -> None:
+        """Limit the steps that may come at a time to what takes `SECONDS`."""
+        steps, spent = self.done - self._done_told, now - self._told
+        if steps:
+            self._record[LIMIT] = min(max(steps * SECONDS / max(spent, 1e-9), 1), LONGEST)
+            self._done_told, self._told = self.done, now
+
+    def show(self, now: float) -> None:
+        """Write how many steps are done, if that has changed and the last state has stood long."""
+        due = ON_TERMINAL if _is_terminal(sys.stderr) else IN_LINES
+        if self.done != self._done_shown and now - self._shown >= due:
+            self._done_shown, self._shown = self.done, now
+            _write(self.text(now), last=False)
 
     def text(self, now: float) -> str:
         """The bar, `label:  42% |████      | 42/100 [00:03<00:04]`, or how many steps are done."""
@@ -62,13 +103,13 @@ class Run:
 
 def begin(label: str, total: int | None) -> int:
     """Start a bar; the number by which it is known."""
-    global _count
     with _lock:
-        _count = _count % LONGEST + 1
-        _runs[_count] = Run(label, total)
-        if len(_runs) > _MAX_RUNS:
-            _runs.popitem(last=False)
-        return _count
+        if len(_runs) == MAX_RUNS:
+            del _runs[next(iter(_runs))]
+        number = _free_number()
+        _runs[number] = Run(number, label, total)
+        _watch()
+        return number
 
 
 def advance(number: int, steps: int) -> int:
@@ -77,12 +118,9 @@ def advance(number: int, steps: int) -> int:
         run = _runs.get(number)
         if run is None:
             return LONGEST
-        run.done += steps
-        now = monotonic()
-        if now - run.shown >= (ON_TERMINAL if _is_terminal(sys.stderr) else IN_LINES):
-            run.shown = now
-            _write(run.text(now), last=False)
-        return run.pace(steps, now)
+        following = run.advance(steps)
+        run.show(monotonic())
+        return following
 
 
 def end(number: int) -> None:
@@ -91,6 +129,7 @@ def end(number: int) -> None:
         run = _runs.pop(number, None)
         if run is not None:
             _write(run.text(monotonic()), last=True)
+            _forget(since=number)
 
 
 def leave_line() -> None:
@@ -104,14 +143,95 @@ def leave_line() -> None:
                 sys.stderr.flush()
 
 
+def abandon() -> None:
+    """An error has left the loops of this thread: their bars are gone, and the line ends.
+
+    Within a callback these may be loops around it, which go on if it handles the error: only the
+    line ends.
+    """
+    leave_line()
+    if bodies.get() is None:
+        with _lock:
+            _forget(since=0)
+
+
+def _forget(since: int) -> None:
+    """End bars of this thread without a word: loops that began later than another, and are left."""
+    own = threading.get_ident()
+    for number in [n for n, run in _runs.items() if n > since and run.thread == own]:
+        del _runs[number]
+
+
 @contextmanager
 def whole_lines() -> Iterator[None]:
     """Where an error leaves, the line of an unfinished bar ends."""
     try:
         yield
     except BaseException:
-        leave_line()
+        abandon()
         raise
+
+
+def _free_number() -> int:
+    """The next number whose record no bar has; no number is given twice for a long time."""
+    global _count
+    taken = {number % MAX_RUNS for number in _runs}
+    while True:
+        _count = _count % LONGEST + 1
+        if _count % MAX_RUNS not in taken:
+            return _count
+
+
+# --- the thread ---------------------------------------------------------------------------------
+
+
+def refresh() -> bool:
+    """Look at all records once; whether there are any bars."""
+    with _lock:
+        now = monotonic()
+        for run in _runs.values():
+            run.pace(now)
+            run.show(now)
+        return bool(_runs)
+
+
+def _watch() -> None:
+    """Have a thread that looks at the records until there are no bars."""
+    global _watcher
+    if _watcher is None:
+        thread = threading.Thread(target=_refresh_again_and_again, name="bars", daemon=True)
+        with suppress(RuntimeError):  # no thread can start: native loops show their last state only
+            thread.start()
+            _watcher = thread
+
+
+def _refresh_again_and_again() -> None:
+    global _watcher
+    while True:
+        sleep(PERIOD)
+        with _lock:
+            if not refresh():
+                _watcher = None
+                return
+
+
+def _after_fork_in_child() -> None:
+    """Bars belong to the parent, as the thread does."""
+    global _watcher
+    _watcher = None
+    _runs.clear()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_after_fork_in_child,
+    )
+
+
+# --- lines --------------------------------------------------------------------------------------
 
 
 def _write(text: str, last: bool) -> None:

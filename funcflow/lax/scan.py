@@ -58,9 +58,10 @@ def scan(
             for about 2 sqrt(n) carries if a step needs no more than one (and if it does, with
             `checkpoint(f)` for the body).
         progress: a label: shows a bar on stderr while the loop runs (lines, where that is no
-            terminal), after each of at most a hundred pieces of the loop. It costs one or two
-            milliseconds in all, and a copy of the `y`s. The forward pass shows it, the backward
-            pass nothing; under `vmap` there is one for all lanes.
+            terminal) a few times per second. Steps are counted after each of at most a hundred
+            pieces of the loop, in compiled loops by native code: a bar costs a compiled call less
+            than 0.1 ms in all. The forward pass shows it, the backward pass nothing; under `vmap`
+            there is one for all lanes.
 
     Returns:
         The final carry, and the `y`s stacked along a new leading axis. `checkpoint` and `progress`

@@ -27,7 +27,7 @@ from funcflow.core.rules import CALLS, define
 from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
 from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
-from funcflow.lax.progress_bar import leave_line
+from funcflow.lax.progress_bar import abandon
 from funcflow.transforms.dispatch import (
     DirectCall,
     KnownCall,
@@ -194,7 +194,7 @@ class JitFunction:
             error.add_note(f"while compiling {self._name} for jit")
             raise
         except BaseException as error:
-            leave_line()
+            abandon()
             if isinstance(error, Exception):
                 hide_internal_frames(error)
             raise

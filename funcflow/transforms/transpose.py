@@ -31,6 +31,7 @@ from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.forms import add_p
 from funcflow.lax.shape import instantiate
+from funcflow.lax.silent import silent
 from funcflow.transforms.masking import (
     Mask,
     cleared,
@@ -261,7 +262,8 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     """
     leaves, in_tree = tree_flatten((primals, {}))
     flat = FlatFunction(fun, in_tree)
-    closed = stage_out(flat, [aval_of(x) for x in leaves])
+    # there is no forward pass that could print
+    closed = silent(stage_out(flat, [aval_of(x) for x in leaves]))
     args = [UndefinedPrimal(a) for a in closed.in_avals]
 
     @hides_internal_frames

@@ -147,7 +147,7 @@ class _Generator:
         self.offset: set[int] = set()  # operands that are addressed by offsets
         self.loaded: set[Value] = set()
         self.used: set[Value] = set()
-        self.guarded = False  # whether a guard or a while is open, in which nothing is loaded
+        self.guarded = False  # whether a guard is open, in which nothing is loaded
 
     def chance(self, p: float) -> bool:
         return self.random.random() < p
@@ -282,7 +282,8 @@ class _Generator:
         self.loaded.add(out)
         return out
 
-    def store(self, around: tuple[int, ...], scope: list[Value]) -> None:
+    def store(self, around: tuple[int, ...], scope: list[Value], alone: bool = False) -> None:
+        """Write an element; `alone`: not where an input is read."""
         dtype = self.random.choice(self.types)
         value = self.expression(dtype, around, scope)
         number = -1 - len(self.outputs)
@@ -291,7 +292,9 @@ class _Generator:
             for n, o in enumerate(self.inputs)
             if o.dtype == dtype and n not in self.closed | self.offset and not _repeats(o, around)
         ]
-        if same and self.chance(0.5):  # in place of an input that is not read any more
+        if (
+            same and not alone and self.chance(0.5)
+        ):  # in place of an input that is not read any more
             source = self.random.choice(same)
             self.closed.add(source)
             self.shared[-number - 1] = source
@@ -352,7 +355,6 @@ class _Generator:
         types = [self.random.choice(self.types) for _ in range(self.random.choice([0, 1, 2]))]
         least = let("and", self.value(I64, around, scope), const(7, I64))
         starts = [least, *(self.value(t, around, scope) for t in types)]
-        outer, self.guarded = self.guarded, True  # nothing is loaded inside
 
         def test(carry: tuple[Value, ...]) -> Value:
             more = let("lt", carry[0], const(7, I64))
@@ -363,11 +365,12 @@ class _Generator:
         def body(carry: tuple[Value, ...]) -> list[Value]:
             inner = [*scope, *carry[1:]]
             self.expressions(around, inner)
+            if not self.guarded and self.chance(0.3):
+                self.store(around, inner, alone=True)  # the last iteration's value stays
             nexts = [self.expression(t, around, inner) for t in types]
             return [let("add", carry[0], const(1, I64)), *nexts]
 
         scope += self.build.while_loop(starts, test, body)
-        self.guarded = outer
 
     def guard(self, around: tuple[int, ...], scope: list[Value]) -> None:
         types = [self.random.choice(self.types) for _ in range(self.random.choice([1, 1, 2]))]

@@ -263,17 +263,6 @@ def store_in_a_test(build: Builder) -> None:
         build.while_loop([start], test, lambda carry: carry)
 
 
-def store_in_lanes_that_may_have_ended(build: Builder) -> None:
-    with build.loop(0, lanes=4):
-        start = build.const(0, F32)
-
-        def body(carry: Any) -> Any:
-            build.store(1, carry[0])
-            return carry
-
-        build.while_loop([start], lambda carry: build.let("lt", carry[0], start), body)
-
-
 def loop_in_a_while(build: Builder) -> None:
     start = build.const(0, F32)
 
@@ -365,7 +354,6 @@ def guard_of_mixed_dtypes(build: Builder) -> None:
         (guard_by_number, "the mask is of float32"),
         (guard_of_mixed_dtypes, "values, others and results differ"),
         (store_in_a_test, "while of v0: it stores in its test"),
-        (store_in_lanes_that_may_have_ended, "or for lanes that may have come to their ends"),
         (loop_in_a_while, "it has a loop over an axis inside"),
         (while_by_number, "the test is of float32"),
         (while_of_other_dtypes, "the carried values change their number or their dtypes"),

@@ -241,3 +241,58 @@ def test_what_is_joined_may_be_joined_again(run_program):
 
     assert kernels_and_copies(lowered(f, X)) == (3, 1)
     agrees(run_program, f, X)
+
+
+# --- results in another shape -------------------------------------------------------------------
+
+
+def test_what_only_changes_its_shape_is_written_where_the_result_lies(run_program):
+    def f(x):
+        y = lax.sort(x)  # no kernel
+        return y.reshape(-1), y.reshape(2, -1), x.reshape(-1)
+
+    closed = prepare(ff.make_jaxpr(f)(X))["dce"]
+    program = lower_program(closed, LOWERINGS)
+    (first,) = [s for s in program.steps if isinstance(s.work, HostCall)]
+    assert first.writes[0].buffer is program.outputs[0].buffer
+    assert program.outputs[1].buffer is not program.outputs[0].buffer
+    agrees(run_program, f, X)
+
+
+def test_a_reshape_of_a_reshape_is_written_where_the_result_lies(run_program):
+    def f(x):
+        return lax.reshape(lax.reshape(lax.sort(x), (2, 48)), (96,))
+
+    program = lowered(f, X)
+    assert [s.writes[0].buffer for s in program.steps] == [program.outputs[0].buffer]
+    agrees(run_program, f, X)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_stacks_that_are_joined_are_written_where_they_lie(reverse, run_program):
+    def f(x):
+        c, first = lax.scan(lambda c, r: (c + r, c * r), x[0], x, reverse=reverse)
+        c, second = lax.scan(lambda c, r: (c - r, (c, c + r)), c, x, reverse=reverse)
+        # the second is used once more, so it stays apart
+        return lax.concatenate((lax.reshape(first, (2, 2, 24)), second[1].reshape(2, 2, 24)), 0), (
+            lax.concatenate((second[0], x), 0),
+            second[0] * 2,
+        )
+
+    program = lowered(f, X)
+    scans = [s for s in program.steps if isinstance(s.work, HostCall)]
+    joined = program.outputs[0].buffer
+    assert [v.buffer is joined for v in scans[0].writes] == [False, True]
+    assert [v.buffer is joined for v in scans[1].writes] == [False, False, True]
+    agrees(run_program, f, X)
+
+
+def test_stacks_that_do_not_lie_together_where_they_are_joined_are_copied(run_program):
+    def f(x):
+        _, ys = lax.scan(lambda c, r: (c + r, c * r), x[0], x)
+        return lax.concatenate((ys, x), 1)
+
+    program = lowered(f, X)
+    (scan,) = [s for s in program.steps if isinstance(s.work, HostCall)]
+    assert all(v.buffer is not program.outputs[0].buffer for v in scan.writes)
+    agrees(run_program, f, X)

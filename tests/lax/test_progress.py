@@ -1,7 +1,6 @@
 """Loops under a bar: the same results, and one bar whatever the transform."""
 
 import io
-import itertools
 import sys
 import threading
 
@@ -136,30 +135,42 @@ def test_a_scan_has_at_most_a_hundred_pieces(length, checkpoint, monkeypatch, ba
 
     got = ff.jit(lambda c: f(c, progress="go", checkpoint=checkpoint))(C)
     assert_equal(got, ff.jit(f)(C))
+    assert not pieces  # no call of Python for each
+    f(C, progress="go", checkpoint=checkpoint)
     assert sum(pieces) == length and len(pieces) <= PIECES + 1
     if checkpoint is None:
         assert len(pieces) >= min(PIECES, length) / 2
     if checkpoint == 7:  # whole segments
         assert not any(n % 7 for n in pieces[:-1])
-    assert bars() == [f"go: 100% |██████████| {length}/{length}"]
+    assert bars() == [f"go: 100% |██████████| {length}/{length}"] * 2
 
 
-def test_the_pieces_of_a_while_loop_are_short(monkeypatch, bars):
+@EAGER_AND_JIT
+def test_the_pieces_of_a_while_loop_are_short(transform, counts, monkeypatch):
     """The clock says that each step takes 10 ms, so that ten of them are a tenth of a second."""
-    steps = itertools.count()
-    taken = []
-    monkeypatch.setattr(progress_bar, "monotonic", lambda: 0.01 * sum(taken) + 1e-9 * next(steps))
-    advance = progress_bar.advance
-
-    def told(number, count):
-        taken.append(count)
-        return advance(number, count)
-
-    monkeypatch.setattr(progress_bar, "advance", told)
-    step = ff.jit(lambda n: lax.while_loop(lambda i: i < n, lambda i: i + 1, 0, progress="go"))
+    done = counts()
+    monkeypatch.setattr(progress_bar, "monotonic", lambda: 0.01 * len(done))
+    step = transform(
+        lambda n: lax.while_loop(lambda i: i < n, lambda i: (counts(i), i + 1)[1], 0, progress="go")
+    )
     assert step(100) == 100
-    assert sum(taken) == 100 and taken[:2] == [1, 8] and set(taken[2:-1]) <= {9, 10}
-    bars()
+    pieces = np.diff(sorted(set(done)))
+    assert list(pieces[:3]) == [1, 2, 4] and max(pieces) <= 2 * 10
+    assert set(pieces[-3:]) <= {9, 10, 11}
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """Within loops, `counts(x)` notes how many steps its bar counts; without an argument, where."""
+    monkeypatch.setattr(progress_bar, "_watch", lambda: None)  # `refresh` is called here only
+    done = []
+
+    def note(_):
+        progress_bar.refresh()
+        (run,) = progress_bar._runs.values()
+        done.append(run.done)
+
+    return lambda *x: ff.debug.callback(note, *x) if x else done
 
 
 def test_no_steps_show_no_bar_of_a_scan(bars):
@@ -213,24 +224,24 @@ def test_linear_loops_have_a_transpose(bars):
         return lax.scan(lambda c, a: (c * a, c), y, XS, **options)
 
     ct = (F(1), np.ones(11, F))
-    got = ff.linear_transpose(lambda x: linear(x, progress="go"), C)(ct)
-    assert_equal(got, ff.linear_transpose(linear, C)(ct))
-    assert bars() == []
+
+    def transposed(x, ct, **options):
+        return ff.linear_transpose(lambda x: linear(x, **options), x)(ct)
+
+    for transform in (lambda f: f, ff.jit):
+        got = transform(lambda x, ct: transposed(x, ct, progress="go"))(C, ct)
+        assert_equal(got, transform(transposed)(C, ct))
+        assert bars() == [] and not progress_bar.refresh()
 
 
-def test_a_bar_is_shown_after_the_steps_that_it_counts(monkeypatch):
-    order = []
-    advance = progress_bar.advance
-    monkeypatch.setattr(
-        progress_bar, "advance", lambda n, k: (order.append(f"{k}"), advance(n, k))[1]
-    )
-
+@EAGER_AND_JIT
+def test_steps_are_counted_when_they_are_done(transform, counts):
     def step(c, x):
-        ff.debug.callback(lambda x: order.append(f"x{int(x)}"), x)
+        counts(x)
         return c + x, None
 
-    ff.jit(lambda c: lax.scan(step, c, np.arange(150, dtype=F), progress="go"))(C)
-    assert order == [s for k in range(75) for s in (f"x{2 * k}", f"x{2 * k + 1}", "2")]
+    transform(lambda c: lax.scan(step, c, np.arange(150, dtype=F), progress="go")[0])(C)
+    assert counts() == [2 * (k // 2) for k in range(150)]
 
 
 class Terminal(io.StringIO):
@@ -245,6 +256,7 @@ def test_an_error_in_the_loop_leaves_whole_lines(monkeypatch, transform, kind):
     monkeypatch.setattr(progress_bar, "ON_TERMINAL", 0.0)
 
     def fail(x):
+        progress_bar.refresh()
         if x > 5:
             raise kind("stop")
 
@@ -256,6 +268,7 @@ def test_an_error_in_the_loop_leaves_whole_lines(monkeypatch, transform, kind):
         transform(lambda c: lax.scan(step, c, np.arange(200, dtype=F), progress="go")[0])(C)
     assert terminal.getvalue().startswith("\rgo:   1% |")
     assert terminal.getvalue().endswith("]\n")
+    assert not progress_bar.refresh()  # there is no bar any more
 
 
 def test_printing_starts_a_line_of_its_own(monkeypatch, capsys):
@@ -263,12 +276,35 @@ def test_printing_starts_a_line_of_its_own(monkeypatch, capsys):
     monkeypatch.setattr(progress_bar, "ON_TERMINAL", 0.0)
 
     def step(c, x):
+        ff.debug.callback(lambda x: (progress_bar.refresh(), None)[1], x)
         ff.debug.print("{}", x)
         return c, None
 
     ff.jit(lambda c: lax.scan(step, c, np.arange(3), progress="go")[0])(C)
     assert capsys.readouterr().out == "0\n1\n2\n"
-    assert [line.count("go") for line in terminal.getvalue().split("\n")] == [1, 1, 2, 0]
+    assert [line.count("go") for line in terminal.getvalue().split("\n")] == [1, 1, 1, 0]
+
+
+def test_an_error_within_a_callback_leaves_the_bar_around_it(bars):
+    def fail(x):
+        raise ValueError("stop")
+
+    inner = ff.jit(
+        lambda x: lax.scan(
+            lambda c, _: (ff.debug.callback(fail, c), (c, None))[1], x, length=3, progress="inner"
+        )[0]
+    )
+
+    def caught(x):
+        with pytest.raises(errors.CallbackError):
+            inner(x)
+
+    def step(c, x):
+        ff.debug.callback(caught, x)
+        return c + x, None
+
+    ff.jit(lambda c: lax.scan(step, c, XS, progress="outer")[0])(C)
+    assert bars() == ["outer: 100% |██████████| 11/11"]
 
 
 def test_threads_run_one_program_at_once(bars):

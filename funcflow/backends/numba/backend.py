@@ -6,7 +6,15 @@ from functools import lru_cache
 
 from funcflow.backends.families import LOWERINGS as FAMILIES
 from funcflow.backends.lower import lower_program
-from funcflow.backends.numba import control, convolution, dot, pooling, tape, user_kernels
+from funcflow.backends.numba import (
+    control,
+    convolution,
+    dot,
+    pooling,
+    progress,
+    tape,
+    user_kernels,
+)
 from funcflow.backends.numba.executable import Executable
 from funcflow.backends.numba.kernels import store
 from funcflow.backends.passes.memory import is_copy, plan_memory, without_idle_copies
@@ -73,5 +81,6 @@ LOWERINGS: Mapping[Primitive, Lowering] = {
     **convolution.LOWERINGS,
     **dot.LOWERINGS,
     **pooling.LOWERINGS,
+    **progress.LOWERINGS,
     **user_kernels.LOWERINGS,
 }

@@ -38,8 +38,10 @@ class Tiles(Values):
 
         A tile is read ahead, and written late, so the operand must not be both read and written.
         """
+        axis = self.frames[-1].axis
         return (
-            self.kernel.operands[s.operand].strides[self.frames[-1].axis] == UNIT
+            axis >= 0  # a while walks along nothing
+            and self.kernel.operands[s.operand].strides[axis] == UNIT
             and self.vector_stride(s.operand) is ANY
             and s.offset is None
             and s.mask is None
