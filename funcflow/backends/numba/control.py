@@ -6,6 +6,9 @@ arguments, outputs, arena and constants; these stand in memory of the outer prog
 from iteration to iteration: slices of inputs and of stacked outputs by a stride, the carry between
 two copies of itself. Nothing is unrolled, and nothing of Python runs between iterations. A body
 with host steps is left to a host call, which runs it from Python.
+
+A scan whose body treats the rows of a batch apart runs in parallel, all iterations for a block of
+rows after the other (`passes/row_blocks`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,12 +45,13 @@ class Body(Protocol):
 class Slot(NamedTuple):
     """What an entry of a body's table points to: one view in even iterations, another in odd ones.
 
-    Both advance by `stride` bytes with each iteration.
+    Both advance by `stride` bytes with each iteration, and by `apart` with each block of rows.
     """
 
     even: View
     odd: View
     stride: int = 0
+    apart: int = 0
 
     @staticmethod
     def fixed(view: View) -> "Slot":
@@ -55,12 +59,27 @@ class Slot(NamedTuple):
         return Slot(view, view)
 
 
-def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive, Lowering]:
-    """The lowerings of control flow, with what compiles bodies."""
+def lowerings(
+    compile_body: Callable[[ClosedJaxpr], Body],
+    compile_blocks: Callable[[ClosedJaxpr, int, int, int], Body | None],
+) -> Mapping[Primitive, Lowering]:
+    """The lowerings of control flow, with what compiles bodies.
+
+    Args:
+        compile_body: compiles a body.
+        compile_blocks: compiles that of a scan to run for blocks of rows, given how many arguments
+            are constants, how many are carried, and the length. None if that cannot be, or is not
+            worth it.
+    """
+
+    def scanned(eqn: JaxprEqn) -> Sequence[Body]:
+        params = eqn.params
+        sizes = params["num_consts"], params["num_carry"], params["length"]
+        return [compile_blocks(params["jaxpr"], *sizes) or compile_body(params["jaxpr"])]
 
     def lowered(
         lower: Callable[..., None],
-        names: Callable[[JaxprEqn], Sequence[ClosedJaxpr]],
+        compiled: Callable[[JaxprEqn], Sequence[Body]],
         kernel: Callable[[Planner, JaxprEqn], str | None],
     ) -> Lowering:
         def lowering(plan: Planner, eqn: JaxprEqn) -> None:
@@ -71,7 +90,7 @@ def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive,
                 plan.host(eqn, f"lanes that decide for themselves have no table; {reason}")
                 return
             note = f"{eqn.primitive.name}: tables of steps, since {reason}"
-            bodies = [compile_body(closed) for closed in names(eqn)]
+            bodies = compiled(eqn)
             if any(body.table is None for body in bodies):
                 plan.host(eqn, f"the body of {eqn.primitive.name} has host steps")
             elif eqn.primitive is while_p and _checks(bodies):
@@ -83,14 +102,16 @@ def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive,
         return lowering
 
     return {
-        scan_p: lowered(_lower_scan, lambda eqn: [eqn.params["jaxpr"]], recurrences.lower_scan),
+        scan_p: lowered(_lower_scan, scanned, recurrences.lower_scan),
         while_p: lowered(
             _lower_while,
-            lambda eqn: [eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]],
+            lambda eqn: [compile_body(eqn.params[name]) for name in ("cond_jaxpr", "body_jaxpr")],
             recurrences.lower_straight,
         ),
         cond_p: lowered(
-            _lower_cond, lambda eqn: eqn.params["branches"], recurrences.lower_straight
+            _lower_cond,
+            lambda eqn: [compile_body(branch) for branch in eqn.params["branches"]],
+            recurrences.lower_straight,
         ),
     }
 
@@ -117,7 +138,10 @@ def _lower_scan(plan: Planner, eqn: JaxprEqn, note: str, body: Body) -> None:
     ]
     step = -1 if params["reverse"] else 1
     first = length - 1 if params["reverse"] else 0
-    _call(plan, eqn, note, _routine("scan"), [body], [slots], ys, (length, first, step))
+    blocks = body.program.blocks
+    if blocks > 1:
+        note = f"{note}; {blocks} blocks of rows run in parallel"
+    _call(plan, eqn, note, _scan(blocks), [body], [slots], ys, (length, first, step), blocks=blocks)
     for (even, odd), result in zip(pairs, carried, strict=True):
         plan.copy(odd if length % 2 else even, result, (eqn,))
 
@@ -203,10 +227,11 @@ def _lower_cond(plan: Planner, eqn: JaxprEqn, note: str, *branches: Body) -> Non
 
 
 def _private(plan: Planner, body: Body) -> list[Slot]:
-    """A body's own slots: its arena, and its constants."""
-    arena = plan.temporary((body.arena.size,), np.uint8)
+    """A body's own slots: its arena, one for each block of rows, and its constants."""
+    size = body.arena.size
+    arena = plan.temporary((body.program.blocks * size,), np.uint8)
     constants = [plan.constant(value) for _, value in body.program.constants]
-    return [Slot.fixed(arena), *map(Slot.fixed, constants)]
+    return [Slot(arena, arena, apart=size), *map(Slot.fixed, constants)]
 
 
 def _call(
@@ -219,13 +244,14 @@ def _call(
     results: Sequence[View],
     params: Sequence[int],
     others: Sequence[View] = (),
+    blocks: int = 1,
 ) -> None:
     """A step that runs bodies.
 
     Its parameters are the routine's own, the places of `others` among the buffers, and for each
     body its descriptor: the number of slots, the address of its steps, and for each slot the
-    places of the even and the odd view and the stride. Descriptors are found by their distance
-    from the first one.
+    places of the even and the odd view and what it advances by. Descriptors are found by their
+    distance from the first one.
     """
     views = [*others, *(v for slots in tables for slot in slots for v in slot[:2])]
     views = list(dict.fromkeys(views))
@@ -240,7 +266,7 @@ def _call(
         distances.append(len(words))
         words += [len(slots), body.table.address]
         for slot in slots:
-            words += [place[slot.even], place[slot.odd], slot.stride]
+            words += [place[slot.even], place[slot.odd], slot.stride, slot.apart]
     head = [*params, *(place[v] for v in others)]
     plan.call(
         routine,
@@ -251,6 +277,7 @@ def _call(
         note,
         resources=tuple(bodies),
         checks=_checks(bodies),
+        parts=blocks,
     )
 
 
@@ -261,15 +288,20 @@ def _checks(bodies: Sequence[Body]) -> tuple[Callable[[], None], ...]:
 
 
 def _routine(name: str) -> Routine:
-    return Routine(f"control_{name}", _TEXTS[name], (native().execute_address,))
+    return Routine(f"control_{name}", _TEXTS[name], (native().execute_body,))
 
 
-# The parameters of all three: the address of `execute`, the distance from there to the first
-# descriptor, then their own.
+def _scan(blocks: int) -> Routine:
+    execute = native().execute_block if blocks > 1 else native().execute_body
+    return Routine("control_scan", _TEXTS["scan"], (execute,), split=True)
+
+
+# The parameters of all three: the address of what executes a body, the distance from there to the
+# first descriptor, then their own.
 _BODY = """
-; Runs a body: fills its table for an iteration, then executes its steps.
+; Runs a body: fills its table for an iteration and a block of rows, then executes its steps.
 define internal void @{name}_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity,
-                                  ptr %execute) nounwind noinline {{
+                                  i64 %block, ptr %execute) nounwind noinline {{
 entry:
   %count = load i64, ptr %descriptor
   %steps.at = getelementptr i64, ptr %descriptor, i64 1
@@ -282,28 +314,33 @@ next:
   %more = icmp slt i64 %s, %count
   br i1 %more, label %fill, label %go
 fill:
-  %slot = getelementptr [3 x i64], ptr %slots, i64 %s
+  %slot = getelementptr [4 x i64], ptr %slots, i64 %s
   %place.at = getelementptr i64, ptr %slot, i64 %parity
   %place = load i64, ptr %place.at
   %stride.at = getelementptr i64, ptr %slot, i64 2
   %stride = load i64, ptr %stride.at
   %base.at = getelementptr ptr, ptr %buffers, i64 %place
   %base = load ptr, ptr %base.at
-  %distance = mul i64 %stride, %i
+  %apart.at = getelementptr i64, ptr %slot, i64 3
+  %apart = load i64, ptr %apart.at
+  %way = mul i64 %stride, %i
+  %apart.way = mul i64 %apart, %block
+  %distance = add i64 %way, %apart.way
   %pointer = getelementptr i8, ptr %base, i64 %distance
   %entry.at = getelementptr ptr, ptr %table, i64 %s
   store ptr %pointer, ptr %entry.at
   %s.next = add i64 %s, 1
   br label %next
 go:
-  call void %execute(ptr %table, ptr %steps)
+  call void %execute(ptr %table, ptr %steps, i64 %block)
   ret void
 }}
 """
 
 _SCAN = """
-; Own parameters: the length, the first index, the step from index to index.
-define void @control_scan(ptr %buffers, ptr %params) nounwind {
+; Own parameters: the length, the first index, the step from index to index. Blocks of rows from
+; %lo to %hi go through all iterations.
+define void @control_scan(ptr %buffers, ptr %params, i64 %lo, i64 %hi) nounwind {
 entry:
   %execute = load ptr, ptr %params
   %head.at = getelementptr i64, ptr %params, i64 1
@@ -315,18 +352,25 @@ entry:
   %step.at = getelementptr i64, ptr %params, i64 4
   %step = load i64, ptr %step.at
   %descriptor = getelementptr i64, ptr %head.at, i64 %head
-  br label %next
+  br label %block
+block:
+  %b = phi i64 [%lo, %entry], [%b.next, %block.end]
+  %b.more = icmp slt i64 %b, %hi
+  br i1 %b.more, label %next, label %done
 next:
-  %n = phi i64 [0, %entry], [%n.next, %iterate]
-  %i = phi i64 [%first, %entry], [%i.next, %iterate]
+  %n = phi i64 [0, %block], [%n.next, %iterate]
+  %i = phi i64 [%first, %block], [%i.next, %iterate]
   %more = icmp slt i64 %n, %length
-  br i1 %more, label %iterate, label %done
+  br i1 %more, label %iterate, label %block.end
 iterate:
   %parity = and i64 %n, 1
-  call void @scan_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity, ptr %execute)
+  call void @scan_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity, i64 %b, ptr %execute)
   %n.next = add i64 %n, 1
   %i.next = add i64 %i, %step
   br label %next
+block.end:
+  %b.next = add i64 %b, 1
+  br label %block
 done:
   ret void
 }
@@ -356,12 +400,12 @@ entry:
 next:
   %n = phi i64 [0, %entry], [%n.next, %iterate]
   %parity = and i64 %n, 1
-  call void @while_body(ptr %buffers, ptr %condition, i64 0, i64 %parity, ptr %execute)
+  call void @while_body(ptr %buffers, ptr %condition, i64 0, i64 %parity, i64 0, ptr %execute)
   %answer = load i8, ptr %goes
   %more = icmp ne i8 %answer, 0
   br i1 %more, label %iterate, label %finish
 iterate:
-  call void @while_body(ptr %buffers, ptr %body, i64 0, i64 %parity, ptr %execute)
+  call void @while_body(ptr %buffers, ptr %body, i64 0, i64 %parity, i64 0, ptr %execute)
   %n.next = add i64 %n, 1
   br label %next
 finish:
@@ -409,7 +453,7 @@ define void @control_cond(ptr %buffers, ptr %params) nounwind {
   %distance = load i64, ptr %distance.at
   %first = getelementptr i64, ptr %head.at, i64 %head
   %descriptor = getelementptr i64, ptr %first, i64 %distance
-  call void @cond_body(ptr %buffers, ptr %descriptor, i64 0, i64 0, ptr %execute)
+  call void @cond_body(ptr %buffers, ptr %descriptor, i64 0, i64 0, i64 0, ptr %execute)
   ret void
 }
 """

@@ -54,6 +54,11 @@ def test_which_code_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert convention("d", 128, 128, 128) == convention("f", 128, 128, 128) == small
 
 
+def test_parts_may_be_whole_rows() -> None:
+    gemm = blas.Gemm(np.dtype("d"), 40, 200, 100, 100, 200, 200, rows=16)
+    assert gemm.tile == (16, 200) and gemm.units == gemm.ranges == 3 and gemm.grain == 1
+
+
 def test_small_products_are_worth_no_thread() -> None:
     gemm = blas.Gemm(np.dtype("f"), *[8] * 6, loops=((600, 64, 64, 64),))
     assert gemm.units == 600 and gemm.grain == 2048
