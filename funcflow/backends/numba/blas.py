@@ -38,6 +38,10 @@ _SMALLEST_SIZE = 16
 # Tiles are cut no smaller, since each packs its operands anew.
 _SMALLEST_TILE = 32
 _MOST_TILES = 16
+# Their edges are multiples of these; of fewer rows only where that makes them more even.
+_ROWS, _COLUMNS, _FEWEST_ROWS = 16, 16, 4
+# If the last tiles lack more than that, threads wait for each other.
+_UNEVEN = 1 / 10
 # The elements of B that each part of a few rows of C may read anew: they stay in a cache (1 MB).
 _LARGEST_PACKED = 1 << 18
 # A stack is divided among no more threads.
@@ -77,15 +81,24 @@ class Gemm:
         # twice as many for each doubling of all three sizes; a stack is split anyway
         wanted = 2 * (self.m * self.n * self.k / _TWO_TILES) ** (1 / 3) / self.count
         while 2 * tiles <= min(wanted + 0.5, _MOST_TILES):
-            # rows first: tiles of few rows lie together in memory
-            if m >= 2 * _SMALLEST_TILE and 2 * m >= n:
-                m = _half(m)
-            elif n >= 2 * _SMALLEST_TILE:
-                n = _half(n)
-            else:
+            halves = []
+            if m >= 2 * _SMALLEST_TILE:
+                halves.append((_half(m, _ROWS), n))
+            if n >= 2 * _SMALLEST_TILE:
+                halves.append((m, _half(n, _COLUMNS)))
+            if 2 * m < n:  # else rows first: tiles of few rows lie together in memory
+                halves.reverse()
+            if m >= 2 * _SMALLEST_TILE:
+                halves.append((_half(m, _FEWEST_ROWS), n))
+            if not halves:
                 break
+            m, n = min(halves, key=lambda tile: self._missing(*tile) > _UNEVEN)
             tiles *= 2
         return m, n
+
+    def _missing(self, m: int, n: int) -> float:
+        """How much the last tiles of such a size lack, in relation to the result's size."""
+        return -(-self.m // m) * m * -(-self.n // n) * n / (self.m * self.n) - 1
 
     @property
     def count(self) -> int:
@@ -128,9 +141,9 @@ class Gemm:
         return -(-self.units // self.grain)
 
 
-def _half(n: int) -> int:
-    """Half of a tile's edge, in whole vectors."""
-    return -(-n // 32) * 16
+def _half(size: int, unit: int) -> int:
+    """Half of a tile's edge, in whole units."""
+    return -(-size // (2 * unit)) * unit
 
 
 def append_gemm(
