@@ -124,14 +124,20 @@ class Planner:
         note: str = "",
         resources: tuple[Any, ...] = (),
         checks: tuple[Callable[[], None], ...] = (),
+        parts: int = 1,
     ) -> None:
-        """A step that runs a routine: it gets the pointers of `reads`, then those of `writes`."""
+        """A step that runs a routine: it gets the pointers of `reads`, then those of `writes`.
+
+        More than one part, each worth a thread, takes a routine that can be split.
+        """
         self.steps.append(
             Step(
                 routine,
                 tuple(reads),
                 tuple(writes),
                 (*routine.addresses, *params),
+                extent=parts,
+                grain=int(parts > 1),
                 eqns=(eqn,),
                 note=note,
                 resources=resources,

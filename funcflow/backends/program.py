@@ -180,6 +180,17 @@ class HostCall:
 Work: TypeAlias = Kernel | Routine | HostCall
 
 
+class Footprint(NamedTuple):
+    """Which elements of a view an index of axis 0 touches.
+
+    Index i touches some from `i * stride + low` to `i * stride + high`, from the view's first on.
+    """
+
+    stride: int
+    low: int
+    high: int
+
+
 @dataclass(eq=False)
 class Step:
     """Work on views: it reads some and writes others.
@@ -193,6 +204,9 @@ class Step:
         resources: objects that must live as long as the step.
         origins: the equations that a kernel's values are results of.
         checks: called after the native call that ran the step, to raise what native code cannot.
+        by_rows: of a routine that computes rows of a matrix: what makes the step whose index of
+            axis 0 is so many rows.
+        footprints: of such a step, what an index touches of what it reads, then writes.
     """
 
     work: Work
@@ -206,6 +220,8 @@ class Step:
     resources: tuple[Any, ...] = field(default=())
     origins: Mapping[Value, JaxprEqn] = field(default_factory=dict)
     checks: tuple[Callable[[], None], ...] = ()
+    by_rows: "Callable[[int], Step] | None" = None
+    footprints: tuple[Footprint, ...] = ()
 
     @cached_property
     def bytes_moved(self) -> int:
@@ -227,6 +243,8 @@ class Program:
 
     Attributes:
         apart: what was decided against in fusion, for explanations.
+        blocks: into how many blocks of rows the steps may be cut, each of which can be run through
+            all steps apart; see `passes/row_blocks`.
     """
 
     arguments: list[View]
@@ -234,3 +252,4 @@ class Program:
     outputs: list[View]
     steps: list[Step]
     apart: Sequence[Apart] = ()
+    blocks: int = 1

@@ -18,6 +18,7 @@ from funcflow.backends.numba import (
 from funcflow.backends.numba.executable import Executable
 from funcflow.backends.numba.kernels import store
 from funcflow.backends.passes.memory import is_copy, plan_memory, without_idle_copies
+from funcflow.backends.passes.row_blocks import by_row_blocks
 from funcflow.backends.pipeline import lower, prepare
 from funcflow.backends.planner import Lowering
 from funcflow.backends.program import HostCall, Program, Step
@@ -58,9 +59,24 @@ def _compiled_body(jaxpr: ClosedJaxpr) -> Executable:
     Threads wait actively for a while after their work, so in a loop they are awake: half as much
     work as elsewhere is worth one.
     """
-    program = program_of(jaxpr, _begin)
+    program = _body_program(jaxpr)
     steps = [replace(step, grain=-(-step.grain // 2)) for step in program.steps]
     return _executable(replace(program, steps=steps))
+
+
+@lru_cache(maxsize=1024)
+def _compiled_blocks(
+    jaxpr: ClosedJaxpr, consts: int, carries: int, length: int
+) -> Executable | None:
+    """The body of a scan, to be run for blocks of rows, if that is possible and pays."""
+    carried = range(consts, consts + carries)
+    program = by_row_blocks(_body_program(jaxpr), carried, length, _begin)
+    return None if program is None else _executable(program)
+
+
+@lru_cache(maxsize=1024)
+def _body_program(jaxpr: ClosedJaxpr) -> Program:
+    return program_of(jaxpr, _begin)
 
 
 def _executable(program: Program) -> Executable:
@@ -76,7 +92,7 @@ def _begin(step: Step) -> None:
 
 LOWERINGS: Mapping[Primitive, Lowering] = {
     **FAMILIES,
-    **control.lowerings(_compiled_body),
+    **control.lowerings(_compiled_body, _compiled_blocks),
     **tape.lowerings(_compiled_body, _executable),
     **convolution.LOWERINGS,
     **dot.LOWERINGS,

@@ -11,7 +11,8 @@ stacks into their matrices, which the runner hands to its own threads. The tiles
 alone, so a result does not depend on the number of threads.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
 from typing import Any
@@ -22,7 +23,7 @@ from funcflow.backends.numba import blas_library, gemm_kernel, onednn
 from funcflow.backends.numba.blas_code import LOOPS, gemm_text
 from funcflow.backends.numba.blas_library import LETTERS
 from funcflow.backends.planner import Planner
-from funcflow.backends.program import Routine, Step, View
+from funcflow.backends.program import Footprint, Routine, Step, View, dense_view
 from funcflow.core.jaxpr import JaxprEqn
 
 # A product of fewer multiply-adds is not worth a second thread (10 us; waking one takes as long),
@@ -37,6 +38,12 @@ _SMALLEST_SIZE = 16
 # Tiles are cut no smaller, since each packs its operands anew.
 _SMALLEST_TILE = 32
 _MOST_TILES = 16
+# Their edges are multiples of these; of fewer rows only where that makes them more even.
+_ROWS, _COLUMNS, _FEWEST_ROWS = 16, 16, 4
+# If the last tiles lack more than that, threads wait for each other.
+_UNEVEN = 1 / 10
+# The elements of B that each part of a few rows of C may read anew: they stay in a cache (1 MB).
+_LARGEST_PACKED = 1 << 18
 # A stack is divided among no more threads.
 _MOST_PARTS = 64
 
@@ -51,6 +58,7 @@ class Gemm:
         lda, ldb, ldc: the stride of the matrices' slower axis.
         transposed: whether A and B lie transposed in memory.
         loops: for each axis of the stack, outermost first: its extent, and its strides in A, B, C.
+        rows: where the parts must be whole rows of C, how many.
     """
 
     dtype: np.dtype[Any]
@@ -62,23 +70,35 @@ class Gemm:
     ldc: int
     transposed: tuple[bool, bool] = (False, False)
     loops: tuple[tuple[int, int, int, int], ...] = ()
+    rows: int | None = None
 
     @property
     def tile(self) -> tuple[int, int]:
         """The rows and columns of a part of C that is computed by one call."""
+        if self.rows is not None:
+            return self.rows, self.n
         m, n, tiles = self.m, self.n, 1
         # twice as many for each doubling of all three sizes; a stack is split anyway
         wanted = 2 * (self.m * self.n * self.k / _TWO_TILES) ** (1 / 3) / self.count
         while 2 * tiles <= min(wanted + 0.5, _MOST_TILES):
-            # rows first: tiles of few rows lie together in memory
-            if m >= 2 * _SMALLEST_TILE and 2 * m >= n:
-                m = _half(m)
-            elif n >= 2 * _SMALLEST_TILE:
-                n = _half(n)
-            else:
+            halves = []
+            if m >= 2 * _SMALLEST_TILE:
+                halves.append((_half(m, _ROWS), n))
+            if n >= 2 * _SMALLEST_TILE:
+                halves.append((m, _half(n, _COLUMNS)))
+            if 2 * m < n:  # else rows first: tiles of few rows lie together in memory
+                halves.reverse()
+            if m >= 2 * _SMALLEST_TILE:
+                halves.append((_half(m, _FEWEST_ROWS), n))
+            if not halves:
                 break
+            m, n = min(halves, key=lambda tile: self._missing(*tile) > _UNEVEN)
             tiles *= 2
         return m, n
+
+    def _missing(self, m: int, n: int) -> float:
+        """How much the last tiles of such a size lack, in relation to the result's size."""
+        return -(-self.m // m) * m * -(-self.n // n) * n / (self.m * self.n) - 1
 
     @property
     def count(self) -> int:
@@ -94,6 +114,8 @@ class Gemm:
     @property
     def grain(self) -> int:
         """How many units are worth a thread."""
+        if self.rows is not None:
+            return 1
         m, n = self.tile
         return max(-(-_PART // (m * n * self.k)), -(-self.units // _MOST_PARTS))
 
@@ -119,9 +141,9 @@ class Gemm:
         return -(-self.units // self.grain)
 
 
-def _half(n: int) -> int:
-    """Half of a tile's edge, in whole vectors."""
-    return -(-n // 32) * 16
+def _half(size: int, unit: int) -> int:
+    """Half of a tile's edge, in whole units."""
+    return -(-size // (2 * unit)) * unit
 
 
 def append_gemm(
@@ -140,24 +162,56 @@ def append_gemm(
     routine = gemm_routine(gemm)
     if routine is None:
         return False
+    plan.steps.append(_step(gemm, routine, reads, out, eqn, note))
+    return True
+
+
+def _step(
+    gemm: Gemm, routine: Routine, reads: tuple[View, View], out: View, eqn: JaxprEqn, note: str
+) -> Step:
+    """The step that runs a routine for a product."""
     function, _, convention = routine.name.partition("_")
     writes = (out,)
     if convention == "kernel":
-        writes = (out, plan.temporary((gemm.ranges * gemm.workspace,), np.uint8))
-    plan.steps.append(
-        Step(
-            routine,
-            reads,
-            writes,
-            (*routine.addresses, *gemm.params),
-            extent=gemm.units,
-            grain=gemm.grain,
-            eqns=(eqn,),
-            checks=(onednn.check,) if convention == "onednn" else (),
-            note=f"{function} {gemm.m}x{gemm.n}x{gemm.k} by {convention}{note}",
-        )
+        writes = (out, dense_view("temporary", (gemm.ranges * gemm.workspace,), np.uint8))
+    return Step(
+        routine,
+        reads,
+        writes,
+        (*routine.addresses, *gemm.params),
+        extent=gemm.units,
+        grain=gemm.grain,
+        eqns=(eqn,),
+        checks=(onednn.check,) if convention == "onednn" else (),
+        note=f"{function} {gemm.m}x{gemm.n}x{gemm.k} by {convention}{note}",
+        by_rows=_by_rows(gemm, reads, out, eqn, note),
     )
-    return True
+
+
+def _by_rows(
+    gemm: Gemm, reads: tuple[View, View], out: View, eqn: JaxprEqn, note: str
+) -> Callable[[int], Step] | None:
+    """What makes the step that computes so many rows of C with each index, where that pays.
+
+    Each part reads and packs all of B, which must not cost much.
+    """
+    if gemm.loops or gemm.transposed[0] or gemm.n * gemm.k > _LARGEST_PACKED:
+        return None
+
+    def make(rows: int) -> Step:
+        parts = replace(gemm, rows=rows)
+        routine = gemm_routine(parts)
+        assert routine is not None, "what multiplies all rows multiplies some"
+        step = _step(parts, routine, reads, out, eqn, note)
+        a, c = (
+            Footprint(rows * pitch, 0, (rows - 1) * pitch + width - 1)
+            for pitch, width in ((gemm.lda, gemm.k), (gemm.ldc, gemm.n))
+        )
+        b = Footprint(0, 0, reads[1].size - 1)
+        workspace = [Footprint(parts.workspace, 0, parts.workspace - 1)] * (len(step.writes) - 1)
+        return replace(step, footprints=(a, b, c, *workspace))
+
+    return make
 
 
 def gemm_routine(gemm: Gemm) -> Routine | None:

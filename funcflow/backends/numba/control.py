@@ -4,6 +4,9 @@ A loop over a small state is a kernel (`families/recurrences.py`). Other bodies 
 (`tables.py`): slices of inputs and of stacked outputs advance by a stride, the carry is handed on
 between two copies of itself. Nothing is unrolled, and nothing of Python runs between iterations. A
 body with host steps is left to a host call, which runs it from Python.
+
+A scan whose body treats the rows of a batch apart runs in parallel, all iterations for a block of
+rows after the other (`passes/row_blocks`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +26,27 @@ from funcflow.lax.scan import scan_p
 from funcflow.lax.while_binding import while_p
 
 
-def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive, Lowering]:
-    """The lowerings of control flow, with what compiles bodies."""
+def lowerings(
+    compile_body: Callable[[ClosedJaxpr], Body],
+    compile_blocks: Callable[[ClosedJaxpr, int, int, int], Body | None],
+) -> Mapping[Primitive, Lowering]:
+    """The lowerings of control flow, with what compiles bodies.
+
+    Args:
+        compile_body: compiles a body.
+        compile_blocks: compiles that of a scan to run for blocks of rows, given how many arguments
+            are constants, how many are carried, and the length. None if that cannot be, or is not
+            worth it.
+    """
+
+    def scanned(eqn: JaxprEqn) -> Sequence[Body]:
+        params = eqn.params
+        sizes = params["num_consts"], params["num_carry"], params["length"]
+        return [compile_blocks(params["jaxpr"], *sizes) or compile_body(params["jaxpr"])]
 
     def lowered(
         lower: Callable[..., None],
-        names: Callable[[JaxprEqn], Sequence[ClosedJaxpr]],
+        compiled: Callable[[JaxprEqn], Sequence[Body]],
         kernel: Callable[[Planner, JaxprEqn], str | None],
     ) -> Lowering:
         def lowering(plan: Planner, eqn: JaxprEqn) -> None:
@@ -39,7 +57,7 @@ def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive,
                 plan.host(eqn, f"lanes that decide for themselves have no table; {reason}")
                 return
             note = f"{eqn.primitive.name}: tables of steps, since {reason}"
-            bodies = [compile_body(closed) for closed in names(eqn)]
+            bodies = compiled(eqn)
             if any(body.table is None for body in bodies):
                 plan.host(eqn, f"the body of {eqn.primitive.name} has host steps")
             elif eqn.primitive is while_p and tables.checks(bodies):
@@ -51,14 +69,16 @@ def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive,
         return lowering
 
     return {
-        scan_p: lowered(_lower_scan, lambda eqn: [eqn.params["jaxpr"]], recurrences.lower_scan),
+        scan_p: lowered(_lower_scan, scanned, recurrences.lower_scan),
         while_p: lowered(
             _lower_while,
-            lambda eqn: [eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]],
+            lambda eqn: [compile_body(eqn.params[name]) for name in ("cond_jaxpr", "body_jaxpr")],
             recurrences.lower_straight,
         ),
         cond_p: lowered(
-            _lower_cond, lambda eqn: eqn.params["branches"], recurrences.lower_straight
+            _lower_cond,
+            lambda eqn: [compile_body(branch) for branch in eqn.params["branches"]],
+            recurrences.lower_straight,
         ),
     }
 
@@ -85,9 +105,12 @@ def _lower_scan(plan: Planner, eqn: JaxprEqn, note: str, body: Body) -> None:
     ]
     step = -1 if params["reverse"] else 1
     first = length - 1 if params["reverse"] else 0
-    tables.call(
-        plan, eqn, note, tables.routine("scan", _SCAN), [body], [slots], ys, (length, first, step)
-    )
+    blocks = body.program.blocks
+    if blocks > 1:
+        note = f"{note}; {blocks} blocks of rows run in parallel"
+    routine = tables.routine_of_blocks("scan", _SCAN, blocks)
+    words = (length, first, step)
+    tables.call(plan, eqn, note, routine, [body], [slots], ys, words, blocks=blocks)
     for (even, odd), result in zip(pairs, carried, strict=True):
         plan.copy(odd if length % 2 else even, result, (eqn,))
 
@@ -173,8 +196,9 @@ def _lower_cond(plan: Planner, eqn: JaxprEqn, note: str, *branches: Body) -> Non
 
 
 _SCAN = """
-; Own parameters: the length, the first index, the step from index to index.
-define void @control_scan(ptr %buffers, ptr %params) nounwind {
+; Own parameters: the length, the first index, the step from index to index. Blocks of rows from
+; %lo to %hi go through all iterations.
+define void @control_scan(ptr %buffers, ptr %params, i64 %lo, i64 %hi) nounwind {
 entry:
   %execute = load ptr, ptr %params
   %head.at = getelementptr i64, ptr %params, i64 1
@@ -186,18 +210,25 @@ entry:
   %step.at = getelementptr i64, ptr %params, i64 4
   %step = load i64, ptr %step.at
   %descriptor = getelementptr i64, ptr %head.at, i64 %head
-  br label %next
+  br label %block
+block:
+  %b = phi i64 [%lo, %entry], [%b.next, %block.end]
+  %b.more = icmp slt i64 %b, %hi
+  br i1 %b.more, label %next, label %done
 next:
-  %n = phi i64 [0, %entry], [%n.next, %iterate]
-  %i = phi i64 [%first, %entry], [%i.next, %iterate]
+  %n = phi i64 [0, %block], [%n.next, %iterate]
+  %i = phi i64 [%first, %block], [%i.next, %iterate]
   %more = icmp slt i64 %n, %length
-  br i1 %more, label %iterate, label %done
+  br i1 %more, label %iterate, label %block.end
 iterate:
   %parity = and i64 %n, 1
-  call void @scan_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity, ptr %execute)
+  call void @scan_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity, i64 %b, ptr %execute)
   %n.next = add i64 %n, 1
   %i.next = add i64 %i, %step
   br label %next
+block.end:
+  %b.next = add i64 %b, 1
+  br label %block
 done:
   ret void
 }
@@ -227,12 +258,12 @@ entry:
 next:
   %n = phi i64 [0, %entry], [%n.next, %iterate]
   %parity = and i64 %n, 1
-  call void @while_body(ptr %buffers, ptr %condition, i64 0, i64 %parity, ptr %execute)
+  call void @while_body(ptr %buffers, ptr %condition, i64 0, i64 %parity, i64 0, ptr %execute)
   %answer = load i8, ptr %goes
   %more = icmp ne i8 %answer, 0
   br i1 %more, label %iterate, label %finish
 iterate:
-  call void @while_body(ptr %buffers, ptr %body, i64 0, i64 %parity, ptr %execute)
+  call void @while_body(ptr %buffers, ptr %body, i64 0, i64 %parity, i64 0, ptr %execute)
   %n.next = add i64 %n, 1
   br label %next
 finish:
@@ -280,7 +311,7 @@ define void @control_cond(ptr %buffers, ptr %params) nounwind {
   %distance = load i64, ptr %distance.at
   %first = getelementptr i64, ptr %head.at, i64 %head
   %descriptor = getelementptr i64, ptr %first, i64 %distance
-  call void @cond_body(ptr %buffers, ptr %descriptor, i64 0, i64 0, ptr %execute)
+  call void @cond_body(ptr %buffers, ptr %descriptor, i64 0, i64 0, i64 0, ptr %execute)
   ret void
 }
 """

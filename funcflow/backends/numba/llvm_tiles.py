@@ -2,9 +2,9 @@
 
 In a transpose the lanes of a read lie as many lines of memory apart, while a loop inside the vector
 loop walks along each of them. Gathering the lanes anew in each of its iterations would fetch all
-those lines for one element of each. So the lines are read `size` elements at a time, transposed in
-registers, and kept in local memory, from which the next `size` iterations take whole vectors. What
-is written across the lanes goes the same way backwards.
+those lines for one element of each. So runs of some lines are read at a time, transposed in
+registers, and kept in local memory, from which the next iterations take whole vectors. What is
+written across the lanes goes the same way backwards.
 
 A block of size x size elements is transposed by shuffling like cards: rows k and k + size / 2 are
 interleaved and become rows 2k and 2k + 1. Done log2(size) times, each element's row and column have
@@ -23,6 +23,7 @@ from funcflow.backends.numba.llvm_values import Values
 
 _LINE = 64  # bytes of a line of the cache
 _LONGEST = 16  # rows that fit into registers
+_LINES = 4  # read in a run: memory is faster if they lie together
 
 
 class Tiles(Values):
@@ -62,7 +63,7 @@ class Tiles(Values):
         dtype, frame = s.out.dtype, self.frames[-1]
         phase, row = self.tile_row(s.operand, level)
         left = self.put(level, f"sub i64 {frame.end}, {frame.index}")
-        count = self.put(level, f"call i64 @llvm.smin.i64(i64 {left}, i64 {_size(dtype)})")
+        count = self.put(level, f"call i64 @llvm.smin.i64(i64 {left}, i64 {_length(dtype)})")
         due = self.put(level, f"icmp eq i64 {phase}, 0")
         source, tile = f"ptr {pointer}, i64 {self.lane_stride(s.operand)}", self.tile(s.operand)
         sizes = f"i64 {self.lanes_left(level)}, i64 {count}"
@@ -76,7 +77,7 @@ class Tiles(Values):
         phase, row = self.tile_row(s.operand, level)
         memory = ops.memory_type(dtype, self.lanes)
         self.levels[level].append(f"  store {memory} {value}, ptr {row}, align {dtype.itemsize}")
-        full = self.put(level, f"icmp eq i64 {phase}, {_size(dtype) - 1}")
+        full = self.put(level, f"icmp eq i64 {phase}, {_length(dtype) - 1}")
         count = self.put(level, f"add i64 {phase}, 1")
         after = self.put(level, f"add i64 {frame.index}, 1")
         last = self.put(level, f"icmp eq i64 {after}, {frame.end}")
@@ -96,13 +97,13 @@ class Tiles(Values):
             dtype = self.kernel.operands[operand].dtype
             name = self.entry[key] = self.fresh()
             row = ops.vector(ops.memory_type(dtype), self.lanes)
-            self.places.append(f"  {name} = alloca [{_size(dtype)} x {row}], align {_LINE}")
+            self.places.append(f"  {name} = alloca [{_length(dtype)} x {row}], align {_LINE}")
         return f"ptr {self.entry[key]}, i64 {self.lanes}"
 
     def tile_row(self, operand: int, level: int) -> tuple[str, str]:
         """The number of the tile's row for this iteration, and a pointer to it."""
         dtype, index = self.kernel.operands[operand].dtype, self.frames[-1].index
-        phase = self.put(level, f"and i64 {index}, {_size(dtype) - 1}")
+        phase = self.put(level, f"and i64 {index}, {_length(dtype) - 1}")
         start = self.put(level, f"mul i64 {phase}, {self.lanes}")
         tile = self.tile(operand).partition(",")[0]
         row = self.put(level, f"getelementptr {ops.memory_type(dtype)}, {tile}, i64 {start}")
@@ -135,8 +136,13 @@ class Tiles(Values):
         self.blocks[level] = f"after{n}"
 
 
+def _length(dtype: np.dtype[Any]) -> int:
+    """How many iterations a tile serves."""
+    return _LINES * _size(dtype)
+
+
 def _size(dtype: np.dtype[Any]) -> int:
-    """How many iterations a tile serves: those that use up a line, or as many as registers hold."""
+    """How long the edge of a block is: what uses up a line, or as many rows as registers hold."""
     return min(_LONGEST, _LINE // dtype.itemsize)
 
 

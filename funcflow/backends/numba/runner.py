@@ -11,8 +11,11 @@ The functions that steps are:
     void kernel(char **buffers, const int64 *params, int64 lo, int64 hi)
     void library_step(char **buffers, const int64 *params)
 
-A kernel that may be split runs in parts of its axis 0, one for each thread. `execute`, which runs a
-table, is a library step itself: a loop can run a table of steps as its body.
+A kernel that may be split runs in parts of its axis 0, one for each thread. A loop, which is a
+library step itself, runs a table of steps as its body: by `execute_body`, or, if each thread runs
+the loop for some blocks of rows (`passes/row_blocks`), by `execute_block`. Both have the signature
+
+    void execute(char **slots, const int64 *table, int64 block)
 """
 
 import ctypes
@@ -143,7 +146,9 @@ class Native(NamedTuple):
     # The same of a guard, see `direct`.
     direct: Callable[[np.ndarray], Callable[..., bool]] | None
     execute: Any  # (address of slots, table's address)
-    execute_address: int
+    # The addresses of what runs a body: all of it, or one block of rows.
+    execute_body: int
+    execute_block: int
 
 
 @cache
@@ -157,7 +162,8 @@ def native() -> Native:
     word = ctypes.c_ssize_t
     execute = ctypes.CFUNCTYPE(None, word, word)(library.address("execute"))
     _libraries.append(library)
-    return Native(run, guarded, execute, library.address("execute"))
+    bodies = library.address("execute_body"), library.address("execute_block")
+    return Native(run, guarded, execute, *bodies)
 
 
 _libraries: list[runtime.Library] = []
@@ -373,34 +379,13 @@ next:
 step:
   %record = getelementptr [$record x i64], ptr %records, i64 %n
   %function = load ptr, ptr %record
-  %width.at = getelementptr i64, ptr %record, i64 1
-  %width = load i64, ptr %width.at
-  %references.at = getelementptr i64, ptr %record, i64 2
-  %references = load ptr, ptr %references.at
   %params.at = getelementptr i64, ptr %record, i64 3
   %params = load ptr, ptr %params.at
   %extent.at = getelementptr i64, ptr %record, i64 4
   %extent = load i64, ptr %extent.at
   %grain.at = getelementptr i64, ptr %record, i64 5
   %grain = load i64, ptr %grain.at
-  br label %gather
-gather:
-  %b = phi i64 [0, %step], [%b.next, %buffer]
-  %b.more = icmp slt i64 %b, %width
-  br i1 %b.more, label %buffer, label %ready
-buffer:
-  %reference = getelementptr [2 x i64], ptr %references, i64 %b
-  %slot = load i64, ptr %reference
-  %offset.at = getelementptr i64, ptr %reference, i64 1
-  %offset = load i64, ptr %offset.at
-  %base.at = getelementptr ptr, ptr %table, i64 %slot
-  %base = load ptr, ptr %base.at
-  %pointer = getelementptr i8, ptr %base, i64 %offset
-  %buffer.at = getelementptr ptr, ptr %buffers, i64 %b
-  store ptr %pointer, ptr %buffer.at
-  %b.next = add i64 %b, 1
-  br label %gather
-ready:
+  call void @gather(ptr %record, ptr %table, ptr %buffers)
   %is.library = icmp slt i64 %grain, 0
   br i1 %is.library, label %library, label %kernel
 library:
@@ -437,6 +422,73 @@ whole:
   br label %end
 end:
   %n.next = add i64 %n, 1
+  br label %next
+done:
+  ret void
+}
+
+; Runs a table as the body of a loop.
+define void @execute_body(ptr %table, ptr %steps, i64 %block) nounwind {
+  call void @execute(ptr %table, ptr %steps)
+  ret void
+}
+
+; The same for one block of rows, in this thread: of each step, `grain` indices of axis 0.
+define void @execute_block(ptr %table, ptr %steps, i64 %block) nounwind {
+entry:
+  %count = load i64, ptr %steps
+  %widest.at = getelementptr i64, ptr %steps, i64 1
+  %widest = load i64, ptr %widest.at
+  %records = getelementptr i64, ptr %steps, i64 $header
+  %buffers = alloca ptr, i64 %widest
+  br label %next
+next:
+  %n = phi i64 [0, %entry], [%n.next, %step]
+  %more = icmp slt i64 %n, %count
+  br i1 %more, label %step, label %done
+step:
+  %record = getelementptr [$record x i64], ptr %records, i64 %n
+  %function = load ptr, ptr %record
+  %params.at = getelementptr i64, ptr %record, i64 3
+  %params = load ptr, ptr %params.at
+  %extent.at = getelementptr i64, ptr %record, i64 4
+  %extent = load i64, ptr %extent.at
+  %grain.at = getelementptr i64, ptr %record, i64 5
+  %grain = load i64, ptr %grain.at
+  call void @gather(ptr %record, ptr %table, ptr %buffers)
+  %lo = mul i64 %block, %grain
+  %end = add i64 %lo, %grain
+  %hi = call i64 @llvm.smin.i64(i64 %end, i64 %extent)
+  call void %function(ptr %buffers, ptr %params, i64 %lo, i64 %hi)
+  %n.next = add i64 %n, 1
+  br label %next
+done:
+  ret void
+}
+
+; Finds the addresses of a step's buffers.
+define internal void @gather(ptr %record, ptr %table, ptr %buffers) nounwind {
+entry:
+  %width.at = getelementptr i64, ptr %record, i64 1
+  %width = load i64, ptr %width.at
+  %references.at = getelementptr i64, ptr %record, i64 2
+  %references = load ptr, ptr %references.at
+  br label %next
+next:
+  %b = phi i64 [0, %entry], [%b.next, %buffer]
+  %more = icmp slt i64 %b, %width
+  br i1 %more, label %buffer, label %done
+buffer:
+  %reference = getelementptr [2 x i64], ptr %references, i64 %b
+  %slot = load i64, ptr %reference
+  %offset.at = getelementptr i64, ptr %reference, i64 1
+  %offset = load i64, ptr %offset.at
+  %base.at = getelementptr ptr, ptr %table, i64 %slot
+  %base = load ptr, ptr %base.at
+  %pointer = getelementptr i8, ptr %base, i64 %offset
+  %buffer.at = getelementptr ptr, ptr %buffers, i64 %b
+  store ptr %pointer, ptr %buffer.at
+  %b.next = add i64 %b, 1
   br label %next
 done:
   ret void

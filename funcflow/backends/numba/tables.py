@@ -33,12 +33,13 @@ class Body(Protocol):
 class Slot(NamedTuple):
     """What an entry of a body's table points to: one view in even iterations, another in odd ones.
 
-    Both advance by `stride` bytes with each iteration.
+    Both advance by `stride` bytes with each iteration, and by `apart` with each block of rows.
     """
 
     even: View
     odd: View
     stride: int = 0
+    apart: int = 0
 
     @staticmethod
     def fixed(view: View) -> "Slot":
@@ -47,10 +48,11 @@ class Slot(NamedTuple):
 
 
 def private(plan: Planner, body: Body) -> list[Slot]:
-    """A body's own slots: its arena, and its constants."""
-    arena = plan.temporary((body.arena.size,), np.uint8)
+    """A body's own slots: its arena, one for each block of rows, and its constants."""
+    size = body.arena.size
+    arena = plan.temporary((body.program.blocks * size,), np.uint8)
     constants = [plan.constant(value) for _, value in body.program.constants]
-    return [Slot.fixed(arena), *map(Slot.fixed, constants)]
+    return [Slot(arena, arena, apart=size), *map(Slot.fixed, constants)]
 
 
 def call(
@@ -64,13 +66,14 @@ def call(
     params: Sequence[int],
     others: Sequence[View] = (),
     failures: Sequence[Callable[[], None]] = (),
+    blocks: int = 1,
 ) -> None:
-    """A step that runs bodies; `failures` are checks of its own.
+    """A step that runs bodies, for each block of rows; `failures` are checks of its own.
 
     Its parameters are the routine's own, the places of `others` among the buffers, and for each
     body its descriptor: the number of slots, the address of its steps, and for each slot the
-    places of the even and the odd view and the stride. Descriptors are found by their distance
-    from the first one.
+    places of the even and the odd view and what it advances by. Descriptors are found by their
+    distance from the first one.
     """
     views = [*others, *(v for slots in tables for slot in slots for v in slot[:2])]
     views = list(dict.fromkeys(views))
@@ -85,7 +88,7 @@ def call(
         distances.append(len(words))
         words += [len(slots), body.table.address]
         for slot in slots:
-            words += [place[slot.even], place[slot.odd], slot.stride]
+            words += [place[slot.even], place[slot.odd], slot.stride, slot.apart]
     head = [*params, *(place[v] for v in others)]
     plan.call(
         routine,
@@ -96,6 +99,7 @@ def call(
         note,
         resources=tuple(bodies),
         checks=(*failures, *checks(bodies)),
+        parts=blocks,
     )
 
 
@@ -106,18 +110,25 @@ def checks(bodies: Sequence[Body]) -> tuple[Callable[[], None], ...]:
 
 
 def routine(name: str, text: str) -> Routine:
-    """A routine that runs bodies by `@{name}_body`, whose first parameter is what it passes on.
+    """A routine that runs bodies by `@{name}_body`.
 
-    The parameters of each are the address of `execute`, the distance from there to the first
+    Its parameters are the address of what executes a body, the distance from there to the first
     descriptor, then its own.
     """
-    return Routine(f"control_{name}", _BODY.format(name=name) + text, (native().execute_address,))
+    return Routine(f"control_{name}", _BODY.format(name=name) + text, (native().execute_body,))
+
+
+def routine_of_blocks(name: str, text: str, blocks: int) -> Routine:
+    """A routine that runs bodies for each block of rows, if there are several; it may be split."""
+    execute = native().execute_block if blocks > 1 else native().execute_body
+    whole = _BODY.format(name=name) + text
+    return Routine(f"control_{name}", whole, (execute,), split=True)
 
 
 _BODY = """
-; Runs a body: fills its table for an iteration, then executes its steps.
+; Runs a body: fills its table for an iteration and a block of rows, then executes its steps.
 define internal void @{name}_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity,
-                                  ptr %execute) nounwind noinline {{
+                                  i64 %block, ptr %execute) nounwind noinline {{
 entry:
   %count = load i64, ptr %descriptor
   %steps.at = getelementptr i64, ptr %descriptor, i64 1
@@ -130,21 +141,25 @@ next:
   %more = icmp slt i64 %s, %count
   br i1 %more, label %fill, label %go
 fill:
-  %slot = getelementptr [3 x i64], ptr %slots, i64 %s
+  %slot = getelementptr [4 x i64], ptr %slots, i64 %s
   %place.at = getelementptr i64, ptr %slot, i64 %parity
   %place = load i64, ptr %place.at
   %stride.at = getelementptr i64, ptr %slot, i64 2
   %stride = load i64, ptr %stride.at
   %base.at = getelementptr ptr, ptr %buffers, i64 %place
   %base = load ptr, ptr %base.at
-  %distance = mul i64 %stride, %i
+  %apart.at = getelementptr i64, ptr %slot, i64 3
+  %apart = load i64, ptr %apart.at
+  %way = mul i64 %stride, %i
+  %apart.way = mul i64 %apart, %block
+  %distance = add i64 %way, %apart.way
   %pointer = getelementptr i8, ptr %base, i64 %distance
   %entry.at = getelementptr ptr, ptr %table, i64 %s
   store ptr %pointer, ptr %entry.at
   %s.next = add i64 %s, 1
   br label %next
 go:
-  call void %execute(ptr %table, ptr %steps)
+  call void %execute(ptr %table, ptr %steps, i64 %block)
   ret void
 }}
 """

@@ -295,7 +295,7 @@ open:
   br i1 %got, label %run, label %done
 run:
   %descriptor = getelementptr i64, ptr %head.at, i64 %head
-  call void @tape_kernel_body(ptr %buffers, ptr %descriptor, i64 0, i64 0, ptr %execute)
+  call void @tape_kernel_body(ptr %buffers, ptr %descriptor, i64 0, i64 0, i64 0, ptr %execute)
   call void @free(ptr %memory)
   br label %done
 done:
@@ -368,7 +368,7 @@ forward:
   %f.more = icmp slt i64 %f.next, %count
   br i1 %f.more, label %walk, label %back
 walk:
-  call void @tape_tables_body(ptr %buffers, ptr %step, i64 %f, i64 0, ptr %execute)
+  call void @tape_tables_body(ptr %buffers, ptr %step, i64 %f, i64 0, i64 0, ptr %execute)
   br label %forward
 back:
   %n = phi i64 [0, %forward], [%n.next, %return]
@@ -378,7 +378,7 @@ back:
 return:
   %n.next = add i64 %n, 1
   %i = sub i64 %count, %n.next
-  call void @tape_tables_body(ptr %buffers, ptr %pull, i64 %i, i64 %parity, ptr %execute)
+  call void @tape_tables_body(ptr %buffers, ptr %pull, i64 %i, i64 %parity, i64 0, ptr %execute)
   br label %back
 finish:
   call void @free(ptr %memory)

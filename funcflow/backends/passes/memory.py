@@ -95,7 +95,7 @@ def without_idle_copies(program: Program, arena: Arena) -> Program:
         buffers = (source.buffer, target.buffer)
         return all(b in arena.offsets for b in buffers) and (
             (arena.offsets[buffers[0]], source.offset) == (arena.offsets[buffers[1]], target.offset)
-            and _strides(step, 0) == _strides(step, 1)
+            and operand_strides(step, 0) == operand_strides(step, 1)
         )
 
     return replace(program, steps=[s for s in program.steps if not is_idle(s)])
@@ -151,12 +151,12 @@ def may_overwrite(step: Step, old: Buffer, new: Buffer) -> bool:
         (source.shape, source.strides, source.offset)
         == (target.shape, target.strides, target.offset)
         and source.dtype.itemsize == target.dtype.itemsize
-        and _strides(step, read) == _strides(step, written)
+        and operand_strides(step, read) == operand_strides(step, written)
         and reads_before_writing(kernel, read, written)
     )
 
 
-def _strides(step: Step, operand: int) -> list[int]:
+def operand_strides(step: Step, operand: int) -> list[int]:
     """An operand's strides by axis, as the call has them."""
     kernel = step.work
     assert isinstance(kernel, Kernel)

@@ -54,6 +54,25 @@ def test_which_code_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert convention("d", 128, 128, 128) == convention("f", 128, 128, 128) == small
 
 
+@pytest.mark.parametrize(
+    ("sizes", "tile"),
+    [
+        ((512, 512, 512), (128, 256)),
+        ((1000, 1000, 1000), (128, 512)),
+        ((100, 400, 2560), (52, 208)),  # four times 112 columns would be much more than 400
+        ((32, 400, 2560), (32, 112)),  # fewer rows are no tile
+    ],
+)
+def test_tiles_are_even(sizes: tuple[int, int, int], tile: tuple[int, int]) -> None:
+    m, n, k = sizes
+    assert blas.Gemm(np.dtype("f"), m, n, k, k, n, n).tile == tile
+
+
+def test_parts_may_be_whole_rows() -> None:
+    gemm = blas.Gemm(np.dtype("d"), 40, 200, 100, 100, 200, 200, rows=16)
+    assert gemm.tile == (16, 200) and gemm.units == gemm.ranges == 3 and gemm.grain == 1
+
+
 def test_small_products_are_worth_no_thread() -> None:
     gemm = blas.Gemm(np.dtype("f"), *[8] * 6, loops=((600, 64, 64, 64),))
     assert gemm.units == 600 and gemm.grain == 2048

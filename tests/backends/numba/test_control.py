@@ -181,7 +181,7 @@ def test_in_a_loop_half_the_work_is_worth_a_thread():
     def body(x):
         return fnp.floor(x * 0.5)
 
-    x = np.ones((300, 1000), "f4")
+    x = np.ones((8, 40_000), "f4")  # too few rows for blocks of them
     (alone,) = program(body, x).steps
     (loop,) = [
         step.resources[0]

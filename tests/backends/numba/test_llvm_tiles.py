@@ -11,7 +11,7 @@ from funcflow.core import dtypes
 
 F32 = np.dtype(np.float32)
 REAL = [d for d in dtypes.ALL if not dtypes.is_complex(d)]
-SHAPES = [(n, m) for n in (0, 1, 15, 16, 17, 64, 70) for m in (0, 1, 7, 8, 16, 33, 64)]
+SHAPES = [(n, m) for n in (0, 1, 15, 16, 17, 64, 70) for m in (0, 1, 7, 8, 16, 33, 64, 65, 131)]
 
 
 def transpose(dtype: Any = F32, lanes: int = 16, *, written_across: bool = False) -> Kernel:

@@ -229,13 +229,23 @@ def test_eight_threads_run_one_table(step):
     assert not wrong
 
 
-def test_a_table_can_be_a_step_of_another(step):
-    """`execute` has the signature of library steps: its parameters are a table."""
-    inner = StepTable(3, 0, [], [step("add", 0, 1, 2, extent=3), step("add", 2, 2, 2, extent=3)])
-    words = (ctypes.c_int64 * len(inner._block)).from_address(inner.address)[:]
-    record = Record(
-        runner.native().execute_address, ((1, 0), (0, 8), (2, 0)), words, grain=LIBRARY, keep=inner
-    )
-    x, y, z = np.arange(4.0), np.arange(4.0) * 10, np.zeros(4)
-    StepTable(2, 1, [], [record]).run((x, y), (z,))
-    np.testing.assert_array_equal(z[:3], 2 * (y[:3] + x[1:]))
+@pytest.mark.parametrize(
+    ("name", "block", "expected"),
+    [
+        ("execute_body", 1, range(5)),
+        ("execute_block", 0, [0, 1]),
+        ("execute_block", 1, [2, 3]),
+        ("execute_block", 2, [4]),
+    ],
+)
+def test_a_table_can_be_the_body_of_a_loop(step, name, block, expected):
+    """All of it, or of each step `grain` indices."""
+    steps = [step("add", *places, extent=5, grain=2) for places in [(0, 1, 2), (2, 2, 3)]]
+    table = StepTable(4, 0, [], steps)
+    arrays = x, y, _, z = np.arange(5.0), np.arange(5.0) * 10, np.zeros(5), np.zeros(5)
+    slots = (ctypes.c_int64 * 4)(*[a.ctypes.data for a in arrays])
+    execute = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * 3)(getattr(runner.native(), name))
+    execute(ctypes.addressof(slots), table.address, block)
+    found = np.zeros(5)
+    found[list(expected)] = 2 * (x + y)[list(expected)]
+    np.testing.assert_array_equal(z, found)
