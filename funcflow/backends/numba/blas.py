@@ -166,6 +166,7 @@ def gemm_routine(gemm: Gemm) -> Routine | None:
     work = m * n * gemm.k
     lib = onednn.library() if gemm.dtype == np.float32 and work >= _ONEDNN else None
     if lib is not None:
+        onednn.begin_products()
         functions = ("dnnl_sgemm", "omp_get_max_threads", "omp_set_num_threads")
         addresses = tuple(lib.address(function) for function in functions)
         return _routine(gemm.dtype, "onednn", (*addresses, onednn.failure_address()))

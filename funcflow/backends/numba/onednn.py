@@ -20,8 +20,9 @@ the runner's threads share (`convolution_parts`). Only single reorders have oneD
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -53,6 +54,9 @@ _DTYPES = {"float16": 1, "bfloat16": 2, "float32": 3}
 # The arguments of an execution.
 SRC, DST, WEIGHTS, SCRATCHPAD = 1, 17, 33, 80
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS = 129, 145, 161
+
+# For products of so many rows and columns or more, `dnnl_sgemm` has its general code.
+_GENERAL_SIZE = 32
 
 
 class Library:
@@ -110,6 +114,14 @@ class Library:
     def equal(self, left: Any, right: Any) -> bool:
         return bool(self._library.dnnl_memory_desc_equal(left, right))
 
+    def multiply(self, size: int) -> None:
+        """A product of square matrices of ones, in the calling thread alone."""
+        ones, result = ((ctypes.c_float * size**2)(*[1.0] * size**2) for _ in range(2))
+        n, plain = ctypes.c_int64(size), ctypes.c_char(b"N")
+        one, zero = ctypes.c_float(1), ctypes.c_float(0)
+        with self.limited_to(1):
+            self._library.dnnl_sgemm(plain, plain, n, n, n, one, ones, n, ones, n, zero, result, n)
+
     @contextmanager
     def limited_to(self, count: int) -> Iterator[None]:
         """Inside, primitives are made for so many threads. They keep to that number."""
@@ -147,6 +159,20 @@ def library() -> Library | None:
         return Library(str(path))
     except OSError:  # no GNU OpenMP, or a C library that is too old
         return None
+
+
+@cache
+def begin_products() -> None:
+    """Let oneDNN make its code for products now, in a thread, instead of at the first product.
+
+    That takes 30 ms, which pass while the rest of a program is compiled. A product that comes
+    sooner waits for it; so does a fork, whose child would wait forever.
+    """
+    making = threading.Thread(target=_loaded().multiply, args=(_GENERAL_SIZE,), name="oneDNN")
+    with suppress(RuntimeError):  # there are too many threads, or the interpreter ends
+        making.start()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=making.join)
 
 
 def _installed(name: str) -> Path | None:
