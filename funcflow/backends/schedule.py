@@ -6,8 +6,8 @@ after the other in every operand are one loop.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 # Elements that are worth a thread of their own.
 ELEMENTS_PER_TASK = 1 << 15
@@ -16,8 +16,7 @@ ELEMENTS_PER_TASK = 1 << 15
 Strides = Mapping[int, int]
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(NamedTuple):
     """The loops of a kernel.
 
     Attributes:

@@ -11,10 +11,9 @@ stacks into their matrices, which the runner hands to its own threads. The tiles
 alone, so a result does not depend on the number of threads.
 """
 
-from dataclasses import dataclass
 from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +40,7 @@ _MOST_TILES = 16
 _MOST_PARTS = 64
 
 
-@dataclass(frozen=True)
-class Gemm:
+class Gemm(NamedTuple):
     """Products C = A B of stacks of matrices, all in C order; strides count elements.
 
     Attributes:

@@ -23,10 +23,9 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -236,8 +235,7 @@ def check() -> None:
 # --- layouts and primitives ------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """The type of an array for oneDNN. Without strides oneDNN chooses the layout."""
 
     shape: tuple[int, ...]
@@ -322,8 +320,7 @@ class Primitive:
             self.descriptors[SCRATCHPAD] = scratchpad
 
 
-@dataclass(frozen=True)
-class Convolution:
+class Convolution(NamedTuple):
     """A convolution as oneDNN describes it, in terms of the forward direction.
 
     Attributes:
@@ -403,8 +400,7 @@ def reorder(source: Any, target: Any, alone: bool = False) -> Primitive:
 # --- steps -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """An execution of a primitive; views are given by argument, scratchpad excepted."""
 
     primitive: Primitive
@@ -453,7 +449,7 @@ def _step(calls: Sequence[Call], eqn: JaxprEqn, note: str) -> Step:
 
 def _with_scratchpad(plan: Planner, call: Call) -> Call:
     scratchpad = plan.temporary((call.primitive.scratchpad,), np.uint8)
-    return replace(call, writes={**call.writes, SCRATCHPAD: scratchpad})
+    return call._replace(writes={**call.writes, SCRATCHPAD: scratchpad})
 
 
 def _pointer(handle: Any) -> int:

@@ -17,7 +17,6 @@ table, is a library step itself: a loop can run a table of steps as its body.
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from string import Template
 from typing import Any, NamedTuple
@@ -40,8 +39,7 @@ _HEADER = 9
 _RECORD = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One step.
 
     Attributes:

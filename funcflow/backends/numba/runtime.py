@@ -165,8 +165,11 @@ def disk_cache() -> KernelCache:
 def _compiler_signature() -> str:
     """A hash of the compiler's own source, which changes with each release and each edit."""
     digest = sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
+    folders = os.walk(Path(__file__).parents[1])
+    paths = [os.path.join(folder, name) for folder, _, names in folders for name in names]
+    for path in sorted(path for path in paths if path.endswith(".py")):
+        with open(path, "rb", buffering=0) as file:
+            digest.update(file.read())
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ the next large one fits into, and that would go to the end.
 from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from funcflow.backends.loop_ir import FIXED, Kernel, Load, Loop, Statement, Store, While, statements
 from funcflow.backends.program import Buffer, Program, Step
@@ -19,8 +19,7 @@ from funcflow.backends.program import Buffer, Program, Step
 ALIGNMENT = 64
 
 
-@dataclass(frozen=True)
-class Arena:
+class Arena(NamedTuple):
     """Where each temporary lies, in bytes, and how large the arena is."""
 
     offsets: Mapping[Buffer, int]
