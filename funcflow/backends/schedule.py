@@ -55,11 +55,9 @@ def schedule(
     kept_axes = [a for a in extents if a not in reduced]
     if not extents:
         return Schedule((), (), {}, None)
+    read, written = _of_elements(reads, reduced), _of_elements(writes, reduced)
     vector = max(
-        reversed(list(extents)),
-        key=lambda a: _vector_score(
-            a, extents[a], _of_elements(reads, reduced), _of_elements(writes, reduced)
-        ),
+        reversed(list(extents)), key=lambda a: _vector_score(a, extents[a], read, written)
     )
     kept, kept_extents = _joined(_nested(kept_axes, vector, operands), extents, operands, fixed)
     rest_axes = [a for a in extents if a in reduced]

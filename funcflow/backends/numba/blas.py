@@ -11,7 +11,7 @@ stacks into their matrices, which the runner hands to its own threads. The tiles
 alone, so a result does not depend on the number of threads.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -64,19 +64,7 @@ class Gemm(NamedTuple):
     @property
     def tile(self) -> tuple[int, int]:
         """The rows and columns of a part of C that is computed by one call."""
-        m, n, tiles = self.m, self.n, 1
-        # twice as many for each doubling of all three sizes; a stack is split anyway
-        wanted = 2 * (self.m * self.n * self.k / _TWO_TILES) ** (1 / 3) / self.count
-        while 2 * tiles <= min(wanted + 0.5, _MOST_TILES):
-            # rows first: tiles of few rows lie together in memory
-            if m >= 2 * _SMALLEST_TILE and 2 * m >= n:
-                m = _half(m)
-            elif n >= 2 * _SMALLEST_TILE:
-                n = _half(n)
-            else:
-                break
-            tiles *= 2
-        return m, n
+        return _tile(self.m, self.n, self.k, self.count)
 
     @property
     def count(self) -> int:
@@ -115,6 +103,24 @@ class Gemm(NamedTuple):
     def ranges(self) -> int:
         """Into how many ranges the units may be cut; one that begins at i is number i // grain."""
         return -(-self.units // self.grain)
+
+
+@lru_cache(1024)
+def _tile(m: int, n: int, k: int, count: int) -> tuple[int, int]:
+    """The tile of each of `count` products of one size."""
+    tiles = 1
+    # twice as many for each doubling of all three sizes; a stack is split anyway
+    wanted = 2 * (m * n * k / _TWO_TILES) ** (1 / 3) / count
+    while 2 * tiles <= min(wanted + 0.5, _MOST_TILES):
+        # rows first: tiles of few rows lie together in memory
+        if m >= 2 * _SMALLEST_TILE and 2 * m >= n:
+            m = _half(m)
+        elif n >= 2 * _SMALLEST_TILE:
+            n = _half(n)
+        else:
+            break
+        tiles *= 2
+    return m, n
 
 
 def _half(n: int) -> int:

@@ -47,7 +47,10 @@ def is_elementwise(eqn: JaxprEqn) -> bool:
 
 
 def _has_plain_dtypes(eqn: JaxprEqn) -> bool:
-    return all(dtypes.kind(v.aval.dtype) in "biuf" for v in (*eqn.invars, *eqn.outvars))
+    for v in (*eqn.invars, *eqn.outvars):
+        if dtypes.kind(v.aval.dtype) not in "biuf":
+            return False
+    return True
 
 
 def is_reduction(eqn: JaxprEqn) -> bool:
@@ -57,13 +60,17 @@ def is_reduction(eqn: JaxprEqn) -> bool:
 
 def is_empty(eqn: JaxprEqn) -> bool:
     """Whether an operand or a result has no elements."""
-    return any(0 in v.aval.shape for v in (*eqn.invars, *eqn.outvars))
+    for v in (*eqn.invars, *eqn.outvars):
+        if 0 in v.aval.shape:
+            return True
+    return False
 
 
 def is_virtual(eqn: JaxprEqn, virtual: Mapping[Var, JaxprEqn]) -> bool:
     """Whether an equation is cheaper to compute again than to store."""
-    if not all(isinstance(v, Literal) or v in virtual for v in eqn.invars):
-        return False
+    for v in eqn.invars:
+        if not isinstance(v, Literal) and v not in virtual:
+            return False
     name = eqn.primitive.name
     if name in ("iota", "broadcast_in_dim", "transpose"):
         return _has_plain_dtypes(eqn)
