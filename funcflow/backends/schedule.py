@@ -56,9 +56,7 @@ def schedule(
     if not extents:
         return Schedule((), (), {}, None)
     read, written = _of_elements(reads, reduced), _of_elements(writes, reduced)
-    vector = max(
-        reversed(list(extents)), key=lambda a: _vector_score(a, extents[a], read, written)
-    )
+    vector = max(reversed(list(extents)), key=lambda a: _vector_score(a, extents[a], read, written))
     kept, kept_extents = _joined(_nested(kept_axes, vector, operands), extents, operands, fixed)
     rest_axes = [a for a in extents if a in reduced]
     rest, rest_extents = _joined(_nested(rest_axes, vector, operands), extents, operands, fixed)

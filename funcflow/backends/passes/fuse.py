@@ -380,11 +380,12 @@ class Fusion:
         self._all[old.number] = None
         new.ancestors = (new.ancestors | old.ancestors) & ~old.bit
         self._awaited |= new.ancestors
-        if not self._awaited & (old.bit | new.bit):
+        either, but_old = old.bit | new.bit, ~old.bit
+        if not self._awaited & either:
             return
         for later in self._all:
-            if later is not None and later.ancestors & (old.bit | new.bit):
-                later.ancestors = ((later.ancestors | new.bit) & ~old.bit) | new.ancestors
+            if later is not None and later.ancestors & either:
+                later.ancestors = ((later.ancestors | new.bit) & but_old) | new.ancestors
                 self._awaited |= later.ancestors
 
 

@@ -47,10 +47,7 @@ def is_elementwise(eqn: JaxprEqn) -> bool:
 
 
 def _has_plain_dtypes(eqn: JaxprEqn) -> bool:
-    for v in (*eqn.invars, *eqn.outvars):
-        if dtypes.kind(v.aval.dtype) not in "biuf":
-            return False
-    return True
+    return all(dtypes.kind(v.aval.dtype) in "biuf" for v in (*eqn.invars, *eqn.outvars))
 
 
 def is_reduction(eqn: JaxprEqn) -> bool:
@@ -60,10 +57,7 @@ def is_reduction(eqn: JaxprEqn) -> bool:
 
 def is_empty(eqn: JaxprEqn) -> bool:
     """Whether an operand or a result has no elements."""
-    for v in (*eqn.invars, *eqn.outvars):
-        if 0 in v.aval.shape:
-            return True
-    return False
+    return any(0 in v.aval.shape for v in (*eqn.invars, *eqn.outvars))
 
 
 def is_virtual(eqn: JaxprEqn, virtual: Mapping[Var, JaxprEqn]) -> bool:

@@ -11,6 +11,7 @@ the next large one fits into, and that would go to the end.
 from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from funcflow.backends.loop_ir import FIXED, Kernel, Load, Loop, Statement, Store, While, statements
@@ -80,7 +81,8 @@ def _lowest(place: _Place, taken: list[_Span]) -> int:
         if other_first <= last and first <= other_last:
             if start - offset >= place.nbytes:
                 break
-            offset = max(offset, end)
+            if end > offset:
+                offset = end
     return offset
 
 
@@ -165,6 +167,7 @@ def _strides(step: Step, operand: int) -> list[int]:
     ]
 
 
+@lru_cache(4096)
 def reads_before_writing(kernel: Kernel, read: int, written: int) -> bool:
     """Whether all accesses to two operands are in one loop body, the reads first.
 
