@@ -8,9 +8,8 @@ sweep that needs them.
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +36,7 @@ _COLUMN_BYTES = 1024  # of a row of sums that are carried side by side
 _BLOCKS = -1  # the axis that counts blocks
 
 
-@dataclass(frozen=True)
-class Blocks:
+class Blocks(NamedTuple):
     """How a reduced axis is cut into blocks. It does not depend on the number of threads."""
 
     axis: int

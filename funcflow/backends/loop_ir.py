@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -173,8 +173,7 @@ FIXED, UNIT, PAIRED, ANY = 0, 1, 2, None
 Stride: TypeAlias = int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """A view that a kernel reads or writes: its dtype, and the kind of its stride by axis."""
 
     dtype: np.dtype[Any]

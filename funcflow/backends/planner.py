@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from funcflow.backends.program import HostCall, Program, Routine, Step, View, dense_view
+from funcflow.backends.program import Buffer, HostCall, Program, Routine, Step, View, dense_view
 from funcflow.core.array import as_buffer
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 
@@ -154,15 +154,17 @@ class Planner:
     def finish(self) -> Program:
         """The program; outputs that lie in arguments or twice in one place are copied."""
         outputs: list[View] = []
+        buffers: set[Buffer] = set()
         for v in self._jaxpr.outvars:
             view = self.operand(v)
-            taken = any(view.buffer is other.buffer for other in outputs)
+            taken = view.buffer in buffers
             whole = view.dense and view.size * view.dtype.itemsize == view.buffer.nbytes
             if view.buffer.role != "output" or not whole or taken:
                 copied = dense_view("output", view.shape, view.dtype)
                 self.copy(view, copied, why=_why_copied(view, taken))
                 view = copied
             outputs.append(view)
+            buffers.add(view.buffer)
         arguments = [self.views[v] for v in self._jaxpr.invars]
         return Program(arguments, self.constants, outputs, self.steps)
 

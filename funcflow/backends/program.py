@@ -29,8 +29,7 @@ class Buffer:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """An array in a buffer. Strides and offset count elements, not bytes."""
 
     buffer: Buffer
@@ -169,8 +168,7 @@ class Routine:
         return sha256(self.text.encode()).hexdigest()[:24]
 
 
-@dataclass(frozen=True)
-class HostCall:
+class HostCall(NamedTuple):
     """A step that Python runs: the equation's reference implementation."""
 
     eqn: JaxprEqn

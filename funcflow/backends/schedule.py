@@ -6,8 +6,8 @@ after the other in every operand are one loop.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 # Elements that are worth a thread of their own.
 ELEMENTS_PER_TASK = 1 << 15
@@ -16,8 +16,7 @@ ELEMENTS_PER_TASK = 1 << 15
 Strides = Mapping[int, int]
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(NamedTuple):
     """The loops of a kernel.
 
     Attributes:
@@ -56,12 +55,8 @@ def schedule(
     kept_axes = [a for a in extents if a not in reduced]
     if not extents:
         return Schedule((), (), {}, None)
-    vector = max(
-        reversed(list(extents)),
-        key=lambda a: _vector_score(
-            a, extents[a], _of_elements(reads, reduced), _of_elements(writes, reduced)
-        ),
-    )
+    read, written = _of_elements(reads, reduced), _of_elements(writes, reduced)
+    vector = max(reversed(list(extents)), key=lambda a: _vector_score(a, extents[a], read, written))
     kept, kept_extents = _joined(_nested(kept_axes, vector, operands), extents, operands, fixed)
     rest_axes = [a for a in extents if a in reduced]
     rest, rest_extents = _joined(_nested(rest_axes, vector, operands), extents, operands, fixed)

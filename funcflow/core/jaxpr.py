@@ -190,6 +190,8 @@ class ClosedJaxpr:
 def subjaxprs(eqn: JaxprEqn) -> list[Jaxpr]:
     """The jaxprs among an equation's parameters."""
     found: list[Jaxpr] = []
+    if not eqn.params:
+        return found
     for value in eqn.params.values():
         for item in value if is_tuple(value) else (value,):
             if isinstance(item, ClosedJaxpr):

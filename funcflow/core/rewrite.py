@@ -46,9 +46,8 @@ def cse(jaxpr: Jaxpr) -> Jaxpr:
             eqns.append(eqn.replace(invars=invars))
             continue
         key = (eqn.primitive, tuple(invars), tuple(eqn.params.items()))
-        known = seen.get(key)
-        if known is None:
-            seen[key] = eqn.outvars
+        known = seen.setdefault(key, eqn.outvars)
+        if known is eqn.outvars:
             eqns.append(eqn.replace(invars=invars) if renamed else eqn)
         else:
             renamed.update(zip(eqn.outvars, known, strict=True))

@@ -1,7 +1,6 @@
 """Other views of the same bytes: identities, and elements read as wider or narrower ones."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import View
@@ -27,7 +26,7 @@ def lower_bitcast(plan: Planner, eqn: JaxprEqn) -> None:
     dtype = eqn.outvars[0].aval.dtype
     joined = dtype.itemsize // source.dtype.itemsize
     if joined == 1:
-        view = replace(source, dtype=dtype)
+        view = source._replace(dtype=dtype)
     elif not joined:
         parts = source.dtype.itemsize // dtype.itemsize
         strides = (*(s * parts for s in source.strides), 1)

@@ -5,8 +5,7 @@ Axes are numbers of the family's choice; what is accessed has a stride, in eleme
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +22,7 @@ VECTOR_BYTES = 128
 SCATTERED_LANES = 16
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """A view, and how far its element moves with each axis."""
 
     view: View

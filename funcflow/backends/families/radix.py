@@ -9,8 +9,8 @@ apart: of equal digits, those of the first block come first.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,8 +32,7 @@ _SHORTEST_BLOCK = 1 << 14
 _ROW, _BLOCK, _ELEMENT, _DIGIT = range(4)
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """How rows lie in memory: one after the other, each as blocks of one length.
 
     The last block is filled up.
@@ -115,8 +114,7 @@ def sort_by_digits(
     return here
 
 
-@dataclass(frozen=True)
-class _Pass:
+class _Pass(NamedTuple):
     """A pass: from some arrays to others, by the digit that is `shift` bits from the lowest."""
 
     eqn: JaxprEqn

@@ -7,10 +7,10 @@ A `while` or a `cond` is straight code itself; its lanes go to ends of their own
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -186,8 +186,7 @@ def _straight_step(plan: Planner, eqn: JaxprEqn, extent: int | None) -> Step:
     return write.step(eqn, f"{name}: one kernel, with the state in registers")
 
 
-@dataclass(frozen=True)
-class Array:
+class Array(NamedTuple):
     """An operand or a result: in each iteration an array of elements.
 
     Attributes:

@@ -8,8 +8,7 @@ last.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,8 +38,7 @@ _SHORT = 2
 _LANES = 32
 
 
-@dataclass(frozen=True)
-class Sorting:
+class Sorting(NamedTuple):
     """What is sorted; the axis to sort along is the last one of all views.
 
     Attributes:

@@ -5,9 +5,8 @@ back along the tape. Lanes take a stretch of the tape each, as long as their num
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +31,7 @@ from funcflow.lax.while_reverse import operands_of
 _LANE = 0
 
 
-@dataclass(frozen=True)
-class TapedKernel:
+class TapedKernel(NamedTuple):
     """A program of one kernel.
 
     Attributes:
@@ -121,8 +119,7 @@ def _array(role: str, aval: ShapedArray, extent: int | None) -> Array:
     return Array(dense_view(role, aval.shape, aval.dtype), element_shape(aval, extent))
 
 
-@dataclass(frozen=True)
-class _Tape:
+class _Tape(NamedTuple):
     """The carries of a lane's steps.
 
     Attributes:

@@ -6,8 +6,7 @@ run with the index vectors, the operand has strides like any other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,8 +16,7 @@ from funcflow.backends.program import View
 from funcflow.lax.addressing import Windows
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """Where windows start along one axis of the operand.
 
     Attributes:
@@ -69,8 +67,7 @@ def _position(build: Builder, index: Value) -> Value:
     return index if index.dtype == INDEX else build.let("convert", index, dtype=INDEX)
 
 
-@dataclass(frozen=True)
-class MovingWindows:
+class MovingWindows(NamedTuple):
     """The windows of a gather or scatter, on views.
 
     The axes are those of the index vectors (0, 1, ...), then those of the window, then one for the

@@ -12,10 +12,10 @@ alone, so a result does not depend on the number of threads.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
+from functools import cache, lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,8 +48,7 @@ _LARGEST_PACKED = 1 << 18
 _MOST_PARTS = 64
 
 
-@dataclass(frozen=True)
-class Gemm:
+class Gemm(NamedTuple):
     """Products C = A B of stacks of matrices, all in C order; strides count elements.
 
     Attributes:
@@ -77,28 +76,7 @@ class Gemm:
         """The rows and columns of a part of C that is computed by one call."""
         if self.rows is not None:
             return self.rows, self.n
-        m, n, tiles = self.m, self.n, 1
-        # twice as many for each doubling of all three sizes; a stack is split anyway
-        wanted = 2 * (self.m * self.n * self.k / _TWO_TILES) ** (1 / 3) / self.count
-        while 2 * tiles <= min(wanted + 0.5, _MOST_TILES):
-            halves = []
-            if m >= 2 * _SMALLEST_TILE:
-                halves.append((_half(m, _ROWS), n))
-            if n >= 2 * _SMALLEST_TILE:
-                halves.append((m, _half(n, _COLUMNS)))
-            if 2 * m < n:  # else rows first: tiles of few rows lie together in memory
-                halves.reverse()
-            if m >= 2 * _SMALLEST_TILE:
-                halves.append((_half(m, _FEWEST_ROWS), n))
-            if not halves:
-                break
-            m, n = min(halves, key=lambda tile: self._missing(*tile) > _UNEVEN)
-            tiles *= 2
-        return m, n
-
-    def _missing(self, m: int, n: int) -> float:
-        """How much the last tiles of such a size lack, in relation to the result's size."""
-        return -(-self.m // m) * m * -(-self.n // n) * n / (self.m * self.n) - 1
+        return _tile(self.m, self.n, self.k, self.count)
 
     @property
     def count(self) -> int:
@@ -139,6 +117,34 @@ class Gemm:
     def ranges(self) -> int:
         """Into how many ranges the units may be cut; one that begins at i is number i // grain."""
         return -(-self.units // self.grain)
+
+
+@lru_cache(1024)
+def _tile(m: int, n: int, k: int, count: int) -> tuple[int, int]:
+    """The tile of each of `count` products of one size."""
+    rows, columns, tiles = m, n, 1
+
+    def missing(size: tuple[int, int]) -> float:
+        """How much the last tiles of such a size lack, in relation to the result's size."""
+        return -(-m // size[0]) * size[0] * -(-n // size[1]) * size[1] / (m * n) - 1
+
+    # twice as many for each doubling of all three sizes; a stack is split anyway
+    wanted = 2 * (m * n * k / _TWO_TILES) ** (1 / 3) / count
+    while 2 * tiles <= min(wanted + 0.5, _MOST_TILES):
+        halves = []
+        if rows >= 2 * _SMALLEST_TILE:
+            halves.append((_half(rows, _ROWS), columns))
+        if columns >= 2 * _SMALLEST_TILE:
+            halves.append((rows, _half(columns, _COLUMNS)))
+        if 2 * rows < columns:  # else rows first: tiles of few rows lie together in memory
+            halves.reverse()
+        if rows >= 2 * _SMALLEST_TILE:
+            halves.append((_half(rows, _FEWEST_ROWS), columns))
+        if not halves:
+            break
+        rows, columns = min(halves, key=lambda size: missing(size) > _UNEVEN)
+        tiles *= 2
+    return rows, columns
 
 
 def _half(size: int, unit: int) -> int:
@@ -199,7 +205,7 @@ def _by_rows(
         return None
 
     def make(rows: int) -> Step:
-        parts = replace(gemm, rows=rows)
+        parts = gemm._replace(rows=rows)
         routine = gemm_routine(parts)
         assert routine is not None, "what multiplies all rows multiplies some"
         step = _step(parts, routine, reads, out, eqn, note)
@@ -220,6 +226,7 @@ def gemm_routine(gemm: Gemm) -> Routine | None:
     work = m * n * gemm.k
     lib = onednn.library() if gemm.dtype == np.float32 and work >= _ONEDNN else None
     if lib is not None:
+        onednn.begin_products()
         functions = ("dnnl_sgemm", "omp_get_max_threads", "omp_set_num_threads")
         addresses = tuple(lib.address(function) for function in functions)
         return _routine(gemm.dtype, "onednn", (*addresses, onednn.failure_address()))

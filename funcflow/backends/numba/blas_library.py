@@ -11,10 +11,9 @@ last one that leaves puts the old number back, so NumPy outside keeps its thread
 import ctypes
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,7 @@ import numpy as np
 LETTERS = {"float32": "s", "float64": "d", "complex64": "c", "complex128": "z"}
 
 
-@dataclass(frozen=True)
-class Library:
+class Library(NamedTuple):
     """Addresses of a BLAS.
 
     Attributes:

@@ -12,7 +12,6 @@ infinite element of a kernel gives NaN only where it meets a zero of the image i
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from funcflow.backends.numba import convolution_parts, onednn, window_gemm
@@ -114,7 +113,7 @@ def _candidates(words: Phrase) -> Sequence[Sequence[Layout]]:
     """Layouts to try, the most promising first."""
     src, weights, dst = own = [_layout(view) for view in words.views]
     if words.direction == "backward_weights":  # sums, which are rounded when they are complete
-        weights = replace(weights, dtype="float32")
+        weights = weights._replace(dtype="float32")
     kept = [src, weights.free, dst]
     free = [src.free, weights.free, dst.free]
     features_last = all(x.strides is not None and x.strides[1] == 1 for x in (src, dst))

@@ -1,8 +1,8 @@
 """A convolution's operands in canonical order, and what oneDNN calls such a convolution."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from math import prod
+from typing import NamedTuple
 
 from funcflow.backends.numba.onednn import Convolution, Layout
 from funcflow.backends.planner import Planner
@@ -12,8 +12,7 @@ from funcflow.core.jaxpr import JaxprEqn
 Axes = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """The views of a convolution, and how its windows lie.
 
     Attributes:
@@ -81,11 +80,10 @@ def cropped(f: Form) -> Form:
         )
     ]
     x = f.x.slice((0, 0, *starts), (*f.x.shape[:2], *ends), (1,) * len(f.x.shape))
-    return replace(f, x=x, low=tuple(max(0, low) for low in f.low))
+    return f._replace(x=x, low=tuple(max(0, low) for low in f.low))
 
 
-@dataclass(frozen=True)
-class Phrase:
+class Phrase(NamedTuple):
     """A convolution in oneDNN's words.
 
     Attributes:
@@ -187,4 +185,4 @@ def _split(view: View, axis: int, groups: int) -> View:
     n, stride = view.shape[axis], view.strides[axis]
     shape = (*view.shape[:axis], groups, n // groups, *view.shape[axis + 1 :])
     strides = (*view.strides[:axis], n // groups * stride, stride, *view.strides[axis + 1 :])
-    return replace(view, shape=shape, strides=strides)
+    return view._replace(shape=shape, strides=strides)

@@ -9,7 +9,6 @@ that they compute.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import reduce
 from itertools import pairwise, product
 from math import prod
@@ -66,7 +65,7 @@ def _images_and_rows(words: Phrase, most: int) -> Iterator[Phrase]:
     if 2 * images <= wanted and len(dst.shape) > 2:
         rows = max(1, min(wanted // images, written.shape[2] // _ROWS))
     for batch in _ranges(src.shape[0], images):
-        image = replace(words, views=(src.part(0, *batch), weights, dst.part(0, *batch)))
+        image = words._replace(views=(src.part(0, *batch), weights, dst.part(0, *batch)))
         parts = (
             [_rows(image, *part) for part in _ranges(written.shape[2], rows)] if rows > 1 else []
         )
@@ -97,7 +96,7 @@ def _rows(words: Phrase, start: int, size: int) -> Phrase | None:
         src = src.part(2, begin, end - begin)
     else:
         dst = dst.part(2, begin, end - begin)
-    return replace(words, views=(src, weights, dst), low=(low, *words.low[1:]))
+    return words._replace(views=(src, weights, dst), low=(low, *words.low[1:]))
 
 
 # --- cotangents of kernels --------------------------------------------------------------------
@@ -138,7 +137,7 @@ def _contribution(words: Phrase, batch: tuple[int, int], block: tuple[int, int])
     if len(weights.shape) == len(dst.shape):  # no groups
         weights = weights.part(0, *block)
         dst = dst.part(1, *block)
-    return replace(words, views=(src.part(0, *batch), weights, dst.part(0, *batch)))
+    return words._replace(views=(src.part(0, *batch), weights, dst.part(0, *batch)))
 
 
 def added(plan: Planner, partial: Sequence[View], eqn: JaxprEqn) -> View:
@@ -156,4 +155,4 @@ def added(plan: Planner, partial: Sequence[View], eqn: JaxprEqn) -> View:
 
 
 def _as_floats(view: View) -> View:
-    return replace(view, dtype=np.dtype(np.float32), shape=(view.size // 4,))
+    return view._replace(dtype=np.dtype(np.float32), shape=(view.size // 4,))

@@ -12,9 +12,8 @@ any order gives the same bits.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +39,7 @@ _WORTH_A_CALL = 32**3
 _LHS, _RHS, _OUT = range(3)
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """A loop: its extent, and its strides in lhs, rhs and the result."""
 
     extent: int
@@ -53,8 +51,7 @@ class Axis:
         return all(s == t * inner.extent for s, t in pairs)
 
 
-@dataclass(frozen=True)
-class Contraction:
+class Contraction(NamedTuple):
     """The loops of a contraction, by kind, and the arrays; without `sums` there is no depth."""
 
     lhs: View

@@ -18,8 +18,7 @@ depend neither on the processor nor on how the result is cut into tiles.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +32,7 @@ _SQUARE = 8
 _REALS = {"float32": "float", "float64": "double"}
 
 
-@dataclass(frozen=True)
-class MicroTile:
+class MicroTile(NamedTuple):
     """What is computed in registers: so many rows, and vectors of so many columns (lanes)."""
 
     dtype: np.dtype[Any]

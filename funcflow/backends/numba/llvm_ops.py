@@ -13,9 +13,8 @@ their range.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -78,8 +77,7 @@ def splat(element: str, number: str, lanes: int) -> str:
     return f"shufflevector (<{lanes} x {element}> {one}, <{lanes} x {element}> poison, {zeros})"
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """Instructions as a format string: `text.format(*arguments, r=name)`.
 
     Attributes:

@@ -20,12 +20,12 @@ the runner's threads share (`convolution_parts`). Only single reorders have oneD
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,9 @@ _DTYPES = {"float16": 1, "bfloat16": 2, "float32": 3}
 # The arguments of an execution.
 SRC, DST, WEIGHTS, SCRATCHPAD = 1, 17, 33, 80
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS = 129, 145, 161
+
+# For products of so many rows and columns or more, `dnnl_sgemm` has its general code.
+_GENERAL_SIZE = 32
 
 
 class Library:
@@ -110,6 +113,14 @@ class Library:
     def equal(self, left: Any, right: Any) -> bool:
         return bool(self._library.dnnl_memory_desc_equal(left, right))
 
+    def multiply(self, size: int) -> None:
+        """A product of square matrices of ones, in the calling thread alone."""
+        ones, result = ((ctypes.c_float * size**2)(*[1.0] * size**2) for _ in range(2))
+        n, plain = ctypes.c_int64(size), ctypes.c_char(b"N")
+        one, zero = ctypes.c_float(1), ctypes.c_float(0)
+        with self.limited_to(1):
+            self._library.dnnl_sgemm(plain, plain, n, n, n, one, ones, n, ones, n, zero, result, n)
+
     @contextmanager
     def limited_to(self, count: int) -> Iterator[None]:
         """Inside, primitives are made for so many threads. They keep to that number."""
@@ -147,6 +158,20 @@ def library() -> Library | None:
         return Library(str(path))
     except OSError:  # no GNU OpenMP, or a C library that is too old
         return None
+
+
+@cache
+def begin_products() -> None:
+    """Let oneDNN make its code for products now, in a thread, instead of at the first product.
+
+    That takes 30 ms, which pass while the rest of a program is compiled. A product that comes
+    sooner waits for it; so does a fork, whose child would wait forever.
+    """
+    making = threading.Thread(target=_loaded().multiply, args=(_GENERAL_SIZE,), name="oneDNN")
+    with suppress(RuntimeError):  # there are too many threads, or the interpreter ends
+        making.start()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=making.join)
 
 
 def _installed(name: str) -> Path | None:
@@ -210,8 +235,7 @@ def check() -> None:
 # --- layouts and primitives ------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """The type of an array for oneDNN. Without strides oneDNN chooses the layout."""
 
     shape: tuple[int, ...]
@@ -296,8 +320,7 @@ class Primitive:
             self.descriptors[SCRATCHPAD] = scratchpad
 
 
-@dataclass(frozen=True)
-class Convolution:
+class Convolution(NamedTuple):
     """A convolution as oneDNN describes it, in terms of the forward direction.
 
     Attributes:
@@ -377,8 +400,7 @@ def reorder(source: Any, target: Any, alone: bool = False) -> Primitive:
 # --- steps -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """An execution of a primitive; views are given by argument, scratchpad excepted."""
 
     primitive: Primitive
@@ -427,7 +449,7 @@ def _step(calls: Sequence[Call], eqn: JaxprEqn, note: str) -> Step:
 
 def _with_scratchpad(plan: Planner, call: Call) -> Call:
     scratchpad = plan.temporary((call.primitive.scratchpad,), np.uint8)
-    return replace(call, writes={**call.writes, SCRATCHPAD: scratchpad})
+    return call._replace(writes={**call.writes, SCRATCHPAD: scratchpad})
 
 
 def _pointer(handle: Any) -> int:

@@ -10,11 +10,10 @@ gradient of a sum over windows) only some positions hold an element, found by di
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, partial, reduce
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,8 +101,7 @@ def _separated(window: Window) -> list[Window]:
 # --- what is done with the elements of a window -------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Element:
+class _Element(NamedTuple):
     """An element of a window: how much further on it lies, and whether it is there.
 
     `index` is its place in the flat array, but for the axes along which windows are one element.
@@ -115,8 +113,7 @@ class _Element:
     index: Value | None = None
 
 
-@dataclass(frozen=True)
-class _Reduction:
+class _Reduction(NamedTuple):
     """A reduction of windows: the last axis is folded first, and each from its first element on.
 
     That is the order of the reference but for long, overlapping windows, which it folds by doubling
@@ -344,8 +341,7 @@ class _Writer:
         return reduce(partial(self.build.let, op), given) if given else None
 
 
-@dataclass(frozen=True)
-class _Axis:
+class _Axis(NamedTuple):
     """How windows lie along an axis, as values of the kernel; empty if they are one element.
 
     Element k of window i is at position i * stride + shifts[k] of the array with its holes, where

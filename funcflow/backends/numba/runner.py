@@ -20,7 +20,6 @@ the loop for some blocks of rows (`passes/row_blocks`), by `execute_block`. Both
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from string import Template
 from typing import Any, NamedTuple
@@ -43,8 +42,7 @@ _HEADER = 9
 _RECORD = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One step.
 
     Attributes:

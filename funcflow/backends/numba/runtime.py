@@ -1,8 +1,9 @@
 """LLVM IR text to object code, and object code to callable addresses.
 
-The only module that knows llvmlite. Numba itself is not needed: its front end and its pipelines
-of passes would take most of the compile time, and the printer's text is in its final form already,
-so it goes straight to the code generator of the target.
+The only module that knows llvmlite, which is imported only where something must be compiled, or
+where `object_file` cannot load what was. Numba itself is not needed: its front end and its
+pipelines of passes would take most of the compile time, and the printer's text is in its final form
+already, so it goes straight to the code generator of the target.
 
 LLVM compiles in any number of threads, each with a context of its own. Most of its time it spends
 without Python's lock, so compiling uses all processors, and goes on beside Python.
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from funcflow.backends.cache import DEFAULT_LIMIT, KernelCache, default_directory
+from funcflow.backends.numba import object_file, processor
 from funcflow.core.errors import CompileError
 
 # Loading is for one thread at a time, since LLVM's global context is not thread-safe. Threads that
@@ -82,13 +84,13 @@ class Library:
         42
     """
 
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
+    def __init__(self, loaded: Any) -> None:
+        self._loaded = loaded
 
     def address(self, symbol: str) -> int:
         """Where a function starts. Raises `CompileError` if there is none of that name."""
         with _lock:
-            address = self._engine.get_function_address(symbol)
+            address = self._loaded.get_function_address(symbol)
         if not address:
             raise _error(f"load_object: the code has no function named {symbol!r}")
         return address
@@ -128,6 +130,9 @@ def load_object(code: bytes) -> Library:
     Raises:
         CompileError: LLVM cannot load the code.
     """
+    loaded = object_file.load(code)
+    if loaded is not None:
+        return Library(loaded)
     with _lock:
         return Library(_load(code))
 
@@ -160,8 +165,11 @@ def disk_cache() -> KernelCache:
 def _compiler_signature() -> str:
     """A hash of the compiler's own source, which changes with each release and each edit."""
     digest = sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
+    folders = os.walk(Path(__file__).parents[1])
+    paths = [os.path.join(folder, name) for folder, _, names in folders for name in names]
+    for path in sorted(path for path in paths if path.endswith(".py")):
+        with open(path, "rb", buffering=0) as file:
+            digest.update(file.read())
     return digest.hexdigest()
 
 
@@ -170,10 +178,8 @@ def host_signature() -> str:
     """What object code depends on besides its text: the processor, and the release of LLVM."""
     import llvmlite
 
-    binding = _binding()
-    llvm = ".".join(map(str, binding.llvm_version_info))
-    triple = binding.get_process_triple()
-    return f"{triple} {_cpu()} {_features()} llvm {llvm} llvmlite {llvmlite.__version__}"
+    found = processor.signature() or f"{_binding().get_process_triple()} {_cpu()} {_features()}"
+    return f"{found} llvmlite {llvmlite.__version__}"
 
 
 @cache
@@ -182,10 +188,12 @@ def vector_registers() -> tuple[int, int] | None:
 
     None where it cannot multiply and add in one step.
     """
-    features = _binding().get_host_cpu_features()
-    if features.get("avx512f"):
+    features = processor.features()
+    if features is None:
+        features = {name for name, has in _binding().get_host_cpu_features().items() if has}
+    if "avx512f" in features:
         return 32, 64
-    if features.get("fma"):
+    if "fma" in features:
         return 16, 32
     is_arm = _binding().get_process_triple().startswith(("aarch64", "arm64"))
     return (32, 16) if is_arm else None

@@ -12,10 +12,9 @@ step's `checks` raises it as soon as the native call is over.
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -95,8 +94,7 @@ def raise_failure() -> None:
 # --- the loop over the lanes ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class LaneLoop:
+class LaneLoop(NamedTuple):
     """A native step.
 
     Attributes:

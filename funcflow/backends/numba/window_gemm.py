@@ -10,7 +10,6 @@ already, such as the image under windows of one element with features last.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import product
 from math import prod
 
@@ -36,7 +35,7 @@ def lower(plan: Planner, f: Form, eqn: JaxprEqn) -> None:
         plan.host(eqn, reason)
         return
     for part in _groups(f):
-        _lower_group(plan, replace(part, x=_padded(plan, part)), eqn)
+        _lower_group(plan, part._replace(x=_padded(plan, part)), eqn)
 
 
 def _unsuitable(f: Form) -> str:
@@ -55,8 +54,7 @@ def _groups(f: Form) -> Iterator[Form]:
     groups = f.feature_groups * f.batch_groups
     cut = 0 if f.batch_groups > 1 else 1
     for g in range(groups):
-        yield replace(
-            f,
+        yield f._replace(
             x=_part(f.x, cut, g, groups),
             w=_part(f.w, 0, g, groups),
             out=_part(f.out, 1, g, groups),
@@ -137,7 +135,7 @@ def _windows(f: Form) -> View:
     window = [s * step for s, step in zip(f.x.strides[2:], f.step, strict=True)]
     shape = (f.x.shape[0], *f.places, f.x.shape[1], *f.window)
     strides = (f.x.strides[0], *places, f.x.strides[1], *window)
-    return replace(f.x, shape=shape, strides=strides)
+    return f.x._replace(shape=shape, strides=strides)
 
 
 def _parts(windows: View, results: View, rank: int) -> Iterator[tuple[View, View]]:

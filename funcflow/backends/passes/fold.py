@@ -42,7 +42,7 @@ def fold(closed: ClosedJaxpr) -> ClosedJaxpr:
 
 def folded(eqn: JaxprEqn) -> Atom | None:
     """What an equation is equal to, if it only repeats an operand or computes a known scalar."""
-    if eqn.effects or eqn.primitive.multiple_results or subjaxprs(eqn):
+    if eqn.effects or eqn.primitive.multiple_results:
         return None
     identity = _IDENTITIES.get(eqn.primitive)
     same = identity(eqn) if identity is not None else None
@@ -56,7 +56,7 @@ def _computed(eqn: JaxprEqn) -> Literal | None:
     (out,) = eqn.outvars
     if out.aval.shape or not eqn.invars or not all(isinstance(v, Literal) for v in eqn.invars):
         return None
-    if isinstance(rules.impl[eqn.primitive], rules.Absent):
+    if subjaxprs(eqn) or isinstance(rules.impl[eqn.primitive], rules.Absent):
         return None
     program = BufferProgram(ClosedJaxpr(Jaxpr((), (), (out,), (eqn,))))
     return Literal(np.asarray(program(())[0]), out.aval)

@@ -121,6 +121,8 @@ class Fusion:
 
     def _take_parts_out(self) -> None:
         """Parts, and views of them, are views of what lies in memory, which no kernel computes."""
+        if not self._parts:
+            return
         for group in [n for n in self._all if isinstance(n, Group)]:
             for eqn in group.in_order():
                 name, v = eqn.primitive.name, eqn.invars[0]
@@ -292,7 +294,7 @@ class Fusion:
         union.operand_places = group.operand_places | {
             e: moved(place) for e, place in other.operand_places.items()
         }
-        if not all(map(union.covers, union.places.values())):
+        if not all(map(union.covers, set(union.places.values()))):
             return "the axes of the loops differ"
         return union
 
@@ -378,11 +380,12 @@ class Fusion:
         self._all[old.number] = None
         new.ancestors = (new.ancestors | old.ancestors) & ~old.bit
         self._awaited |= new.ancestors
-        if not self._awaited & (old.bit | new.bit):
+        either, but_old = old.bit | new.bit, ~old.bit
+        if not self._awaited & either:
             return
         for later in self._all:
-            if later is not None and later.ancestors & (old.bit | new.bit):
-                later.ancestors = ((later.ancestors | new.bit) & ~old.bit) | new.ancestors
+            if later is not None and later.ancestors & either:
+                later.ancestors = ((later.ancestors | new.bit) & but_old) | new.ancestors
                 self._awaited |= later.ancestors
 
 

@@ -63,7 +63,8 @@ class Group(Node):
 
     def covers(self, place: Place) -> bool:
         """Whether a value there is defined once for each row, or for each element."""
-        axes = {a for a in place if a is not None}
+        axes = set(place)
+        axes.discard(None)
         return axes == self.extents.keys() or (not self.blocked and axes == self.kept)
 
     def in_order(self) -> list[JaxprEqn]:

@@ -62,8 +62,9 @@ def is_empty(eqn: JaxprEqn) -> bool:
 
 def is_virtual(eqn: JaxprEqn, virtual: Mapping[Var, JaxprEqn]) -> bool:
     """Whether an equation is cheaper to compute again than to store."""
-    if not all(isinstance(v, Literal) or v in virtual for v in eqn.invars):
-        return False
+    for v in eqn.invars:
+        if not isinstance(v, Literal) and v not in virtual:
+            return False
     name = eqn.primitive.name
     if name in ("iota", "broadcast_in_dim", "transpose"):
         return _has_plain_dtypes(eqn)

@@ -11,7 +11,8 @@ the next large one fits into, and that would go to the end.
 from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 from funcflow.backends.loop_ir import FIXED, Kernel, Load, Loop, Statement, Store, While, statements
 from funcflow.backends.program import Buffer, Program, Step
@@ -19,8 +20,7 @@ from funcflow.backends.program import Buffer, Program, Step
 ALIGNMENT = 64
 
 
-@dataclass(frozen=True)
-class Arena:
+class Arena(NamedTuple):
     """Where each temporary lies, in bytes, and how large the arena is."""
 
     offsets: Mapping[Buffer, int]
@@ -81,7 +81,8 @@ def _lowest(place: _Place, taken: list[_Span]) -> int:
         if other_first <= last and first <= other_last:
             if start - offset >= place.nbytes:
                 break
-            offset = max(offset, end)
+            if end > offset:
+                offset = end
     return offset
 
 
@@ -166,6 +167,7 @@ def operand_strides(step: Step, operand: int) -> list[int]:
     ]
 
 
+@lru_cache(4096)
 def reads_before_writing(kernel: Kernel, read: int, written: int) -> bool:
     """Whether all accesses to two operands are in one loop body, the reads first.
 

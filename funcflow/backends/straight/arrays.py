@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -21,8 +21,7 @@ class NotStraight(Exception):
     """Why a jaxpr does not become straight code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Elements:
+class Elements(NamedTuple):
     """An array as values.
 
     Attributes:
@@ -80,8 +79,7 @@ class Zeros(Resident):
         raise NotStraight("a loop carries zeros")
 
 
-@dataclass(frozen=True)
-class Lanes:
+class Lanes(NamedTuple):
     """A dimension that is a loop around the code: its extent, and what gives the position in it."""
 
     extent: int

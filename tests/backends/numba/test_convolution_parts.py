@@ -1,6 +1,5 @@
 """Parts of convolutions, and that results do not depend on the number of threads."""
 
-from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -75,7 +74,7 @@ def test_parts(words: Phrase, images: int, features: int) -> None:
 )
 @pytest.mark.parametrize("direction", ["forward", "backward_data"])
 def test_images_and_rows(words: Phrase, parts: int, direction: str) -> None:
-    found = cut(replace(words, direction=direction))
+    found = cut(words._replace(direction=direction))
     assert len(found) == parts
     written = 2 if direction == "forward" else 0
     views = [part.views[written] for part in found]
@@ -86,8 +85,8 @@ def test_images_and_rows(words: Phrase, parts: int, direction: str) -> None:
 def test_at_most_so_many_parts() -> None:
     words = described(32, 32, 32, 32)
     for direction in ("forward", "backward_data", "backward_weights"):
-        assert len(cut(replace(words, direction=direction), 4)) == 4
-        assert cut(replace(words, direction=direction), 1) == [replace(words, direction=direction)]
+        assert len(cut(words._replace(direction=direction), 4)) == 4
+        assert cut(words._replace(direction=direction), 1) == [words._replace(direction=direction)]
 
 
 CASES: dict[str, dict[str, Any]] = {

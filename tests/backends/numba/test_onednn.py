@@ -213,6 +213,28 @@ sys.exit(status or not np.array_equal(got, want))
 """
 
 
+BEGIN = """
+import os, threading
+from funcflow.backends.numba import onednn
+onednn.begin_products()
+making = [t for t in threading.enumerate() if t.name == "oneDNN"]
+child = os.fork()
+if not child:
+    onednn.library().multiply(64)  # would wait for a thread of the parent's
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+onednn.begin_products()
+print(status, len(making), [t.name for t in threading.enumerate() if t.name == "oneDNN"])
+"""
+
+
+@needs_onednn
+def test_products_are_begun_once_and_a_fork_waits_for_it() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", BEGIN]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True)
+    assert done.stdout.strip() == "0 1 []", done.stderr
+
+
 @needs_onednn
 def test_programs_run_after_fork(lowering: Any) -> None:
     """The child has none of the parent's threads, and GNU OpenMP would wait for them."""

@@ -11,7 +11,7 @@ import pytest
 
 from funcflow import errors
 from funcflow.backends.cache import KernelCache
-from funcflow.backends.numba import runtime
+from funcflow.backends.numba import processor, runtime
 from funcflow.backends.numba.runtime import compile_module, load_object
 
 ADD = """
@@ -109,14 +109,41 @@ def test_threads_compile_at_once():
     assert results == {n: 1000 + n for n in range(24)}
 
 
-def test_the_signature_names_what_code_depends_on():
+@pytest.mark.parametrize("known", [None, "a processor"])
+def test_the_signature_names_what_code_depends_on(monkeypatch, known):
     from llvmlite import __version__
     from llvmlite.binding import get_host_cpu_name
 
-    signature = runtime.host_signature()
-    assert get_host_cpu_name() in signature
+    monkeypatch.setattr(processor, "signature", lambda: known)
+    signature = runtime.host_signature.__wrapped__()
+    assert (known or get_host_cpu_name()) in signature
     assert __version__ in signature
-    assert runtime.host_signature() == signature
+    assert runtime.host_signature.__wrapped__() == signature
+
+
+@pytest.mark.skipif(processor.features() is None, reason="the system says nothing of it")
+def test_the_system_and_llvm_agree_on_vector_registers(monkeypatch):
+    found = runtime.vector_registers.__wrapped__()
+    monkeypatch.setattr(processor, "features", lambda: None)
+    assert runtime.vector_registers.__wrapped__() == found
+
+
+LOADED = """
+import sys, funcflow as ff
+x = ff.numpy.ones((40, 30))
+ff.jit(lambda x: ff.numpy.exp(x @ x.T).sum())(x)
+print("llvmlite.binding" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(processor.signature() is None, reason="the system's loader is LLVM's")
+def test_a_process_that_compiles_nothing_does_not_import_llvm(monkeypatch, tmp_path):
+    monkeypatch.setenv("FUNCFLOW_CACHE_DIR", str(tmp_path))
+    runs = [
+        subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=60)
+        for _ in range(2)
+    ]
+    assert [run.stdout.strip() for run in runs] == ["True", "False"], runs[1].stderr
 
 
 def test_what_was_compiled_is_not_compiled_again(monkeypatch, tmp_path):
