@@ -26,6 +26,7 @@ from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure
 from funcflow.core.rewrite import dce_closed, hoist, permute
 from funcflow.core.rules import define
+from funcflow.core.source import attributed, user_source
 from funcflow.core.staging import split_jaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.arithmetic import sub
@@ -426,6 +427,19 @@ def _while_transpose(
 
 _ONE = np.int32(1)
 
+# A note at the source of a loop that goes over the steps of another: its first value is the number
+# of the other's step.
+STEP_NUMBER = "step number"
+
+
+def _over_steps(
+    cond: Callable[..., Any], body: Callable[..., list[Any]], carry: list[Any]
+) -> list[Any]:
+    """`while_of`, noted as a loop over the steps of another."""
+    source = user_source()
+    noted = None if source is None else source.noted(STEP_NUMBER)
+    return attributed(noted, while_of, cond, body, carry)
+
 
 def _reverse(
     cond: Callable[..., Any],
@@ -465,7 +479,7 @@ def _reverse(
         j = dynamic_index_in_dim(places, top, 0, False)
         carry = [dynamic_index_in_dim(stack, top, 0, False) for stack in stacks]
         state = [j, midpoint(j), top, places, *carry, *stacks]
-        return while_of(lambda j, *_: lt(j, target), walk, state)
+        return _over_steps(lambda j, *_: lt(j, target), walk, state)
 
     def backwards(i: Any, top: Any, places: Any, *values: Any) -> list[Any]:
         stacks, cotangents = values[:size], values[size:]
@@ -477,7 +491,7 @@ def _reverse(
         return [sub(i, _ONE), top, places, *stacks, *cotangents]
 
     state = [sub(count, _ONE), np.int32(0), places, *stacks, *cotangents]
-    outs = while_of(lambda i, *_: gt(i, np.int32(-1)), backwards, state)
+    outs = _over_steps(lambda i, *_: gt(i, np.int32(-1)), backwards, state)
     return outs[3 + size :]
 
 

@@ -5,15 +5,17 @@ from functools import lru_cache
 from typing import Any
 
 from funcflow.core import rules
-from funcflow.core.array import aval_of
+from funcflow.core.array import aval_of, shape_of
 from funcflow.core.aval import ShapedArray
 from funcflow.core.axes import Axis, bind_axis
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.jaxpr import ClosedJaxpr, axis_effect
 from funcflow.core.primitive import Primitive
+from funcflow.core.source import attributed, user_source
 from funcflow.core.staging import stage_out
-from funcflow.core.trace import Trace, Tracer, current_trace, under
+from funcflow.core.trace import EVAL, Trace, Tracer, current_trace, under
 from funcflow.lax.shape import broadcast, moveaxis
+from funcflow.transforms.notes import Lanes, Place
 
 
 class BatchTracer(Tracer):
@@ -74,10 +76,42 @@ class BatchTrace(Trace):
         if not mapped and not self.reduces_here(primitive, params):
             return self.parent.process(primitive, args, params)
         rule = rules.batch[primitive]
-        out, dim = under(self.parent, rule, BatchContext(self), values, dims, **params)
+        source = user_source() if self.parent is not EVAL else None  # where notes are read later
+        if source is None:
+            out, dim = under(self.parent, rule, BatchContext(self), values, dims, **params)
+        else:
+            lanes = self.lanes(primitive, values, dims, params)
+            noted = source.noted(lanes)
+            context = BatchContext(self)
+            out, dim = attributed(noted, under, self.parent, rule, context, values, dims, **params)
+            several = primitive.multiple_results
+            lanes.settle(places(out, dim) if several else places((out,), (dim,)))
         if primitive.multiple_results:
             return [self.join(x, d) for x, d in zip(out, dim, strict=True)]
         return self.join(out, dim)
+
+    def lanes(
+        self,
+        primitive: Primitive,
+        values: Sequence[Any],
+        dims: Sequence[int | None],
+        params: dict[str, Any],
+    ) -> Lanes:
+        """The note on an operation that is mapped."""
+
+        def find() -> list[Place]:
+            found: list[Place] = []
+
+            def function(*args: Any) -> list[Any]:
+                out, dim = rules.batch[primitive](BatchContext(self), args, dims, **params)
+                outs, dims_out = (out, dim) if primitive.multiple_results else ([out], [dim])
+                found[:] = places(outs, dims_out)
+                return outs
+
+            stage_out(function, [aval_of(x) for x in values])
+            return found
+
+        return Lanes(primitive.name, self.size, self.axis_name, places(values, dims), find)
 
     def reduces_here(self, primitive: Primitive, params: dict[str, Any]) -> bool:
         """Whether the primitive (or a jaxpr in it) uses this trace's named axis."""
@@ -98,6 +132,11 @@ class BatchTrace(Trace):
         batched = rule.batch(BatchContext(self), dims)
         outs = under(self.parent, self.parent.process_custom_vjp, batched, values)
         return [self.join(x, d) for x, d in zip(outs, batched.out_dims, strict=True)]
+
+
+def places(values: Sequence[Any], dims: Sequence[int | None]) -> list[Place]:
+    """Where the mapped axis lies in those of the values that have it."""
+    return [(shape_of(x), d) for x, d in zip(values, dims, strict=True) if d is not None]
 
 
 class BatchContext:
