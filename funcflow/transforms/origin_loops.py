@@ -94,8 +94,9 @@ class _Loop(ABC):
     ) -> Found:
         """What made a NaN in the carry that step `end` is given.
 
-        One that has moved may do so in each step; then a step is wanted before which the whole
-        array is clean that the NaN is in, not only the element.
+        It is looked for in the step from which on there is one. A NaN that has moved may do so in
+        each step; then a step is wanted before which the whole array is clean that the NaN is in,
+        not only the element.
         """
         number, index = nan
 
