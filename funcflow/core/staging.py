@@ -174,6 +174,10 @@ class PartialEvalContext:
         """An equation of the unknown part; `args` may mix known values and unknown tracers."""
         return StagingTrace.process(self._trace, primitive, args, params)
 
+    def inline(self, function: Callable[..., list[Any]], args: Sequence[Any]) -> list[Any]:
+        """Evaluate a function under the trace itself: each operation is known or staged."""
+        return under(self._trace, function, *args)
+
     def jaxpr(
         self, closed: ClosedJaxpr, unknown: Sequence[bool], instantiate: Sequence[bool] | bool
     ) -> "SplitJaxpr":

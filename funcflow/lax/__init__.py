@@ -341,7 +341,8 @@ from funcflow.lax.transcendental import (
     tanh,
     tanh_p,
 )
-from funcflow.lax.while_loop import while_loop, while_p
+from funcflow.lax.while_binding import while_p
+from funcflow.lax.while_loop import while_loop
 from funcflow.lax.window import (
     reduce_window,
     reduce_window_max_p,

@@ -1,6 +1,7 @@
 """Loops made of `scan` and `while_loop`: `fori_loop`, `map`, `associative_scan`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ from funcflow.lax.progress import check_label, shown_while
 from funcflow.lax.scan import bind_scan, scan, scan_of
 from funcflow.lax.shape import moveaxis, reshape
 from funcflow.lax.slicing import pad, rev, slice_in_dim
-from funcflow.lax.while_loop import bind_while
+from funcflow.lax.while_binding import bind_while
+from funcflow.lax.while_loop import carries_kept
 
 
 @hides_internal_frames
@@ -52,12 +54,12 @@ def fori_loop(
         body_fun: from the index and the value to the next value.
         init_val: the first value, a pytree of arrays.
         unroll: accepted for compatibility.
-        checkpoint: which values the reverse pass saves, as in `scan`.
+        checkpoint: which values the reverse pass saves: as in `scan`, or as in `while_loop`.
         progress: a label for a bar on stderr, as in `scan`.
 
     Raises:
-        ArgumentError: `checkpoint` is given for bounds that are not known while tracing, or is
-            neither "sqrt" nor a positive number; `progress` is no label.
+        ArgumentError: `checkpoint` is neither a positive number nor "sqrt", or "log" where a bound
+            is not known while tracing; `progress` is no label.
         DtypeError: a bound is no integer.
         CarryTypeError: the body changes the value's type.
 
@@ -98,15 +100,10 @@ def fori_loop(
         else:  # pieces of an array of indices would keep all of it in memory
             first = convert_element_type(np.asarray(start, dtype), dtype, weak)
             outs = run(_counting(closed, index), [], [first, *values], [], length, False)[1:]
-    elif checkpoint is not None:
-        raise ArgumentError(
-            f"fori_loop: checkpoint={checkpoint!r} needs bounds that are known while tracing",
-            mend="pass Python numbers, or leave checkpoint out: without it, a loop of unknown "
-            "length saves few carries anyway",
-        )
     else:
+        kept = carries_kept("fori_loop, with bounds that tracing does not know", checkpoint)
         check_label("fori_loop", progress)
-        outs = _counted_loop(closed, index, lower, upper, values, progress)
+        outs = _counted_loop(closed, index, lower, upper, values, kept, progress)
     return flat.out_tree.unflatten(outs)
 
 
@@ -125,6 +122,7 @@ def _counted_loop(
     lower: Any,
     upper: Any,
     values: list[Any],
+    kept: int | None,
     label: str | None,
 ) -> list[Any]:
     """A while loop of `body`, which maps (carry, index) to the carry."""
@@ -137,7 +135,9 @@ def _counted_loop(
         convert_element_type(bound, index.dtype, index.weak_type) for bound in (lower, upper)
     )
     cond = stage_out(before_the_end, [index, *avals])
-    run = bind_while if label is None else shown_while(bind_while, label, _distance(lower, upper))
+    run = partial(bind_while, checkpoint=kept)
+    if label is not None:
+        run = shown_while(run, label, _distance(lower, upper))
     return run(cond, _counting(body, index), [upper], [], [lower, *values])[1:]
 
 

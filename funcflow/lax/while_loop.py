@@ -1,9 +1,8 @@
 """`while_loop`: a loop whose length its values decide, with a reverse mode.
 
-The reverse pass needs the carry of every step, last step first. It keeps O(log n) carries: it
-runs the loop again from the nearest one kept, keeping those at the midpoints of what is left,
-which takes O(n log n) steps in all (binary checkpointing: Griewank, "Achieving logarithmic growth
-of temporal and spatial complexity in reverse automatic differentiation", 1992).
+The forward pass of reverse mode counts the steps, so a loop that is to be transposed goes on up to
+a known number. Its reverse pass runs it again and keeps the carry of each step (`while_reverse`),
+or of a few (`while_checkpoints`).
 
 Under `vmap` the condition gives a boolean for each lane, in an array of the leading dimensions of
 all that is carried. Each lane goes to its own end, then keeps its values. A backend may run the
@@ -11,39 +10,37 @@ lanes one by one; `until_all_done` gives the loop that runs them together, under
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
+from funcflow.core import dtypes
 from funcflow.core.array import aval_of, ndim_of, shape_of
 from funcflow.core.aval import ShapedArray, UndefinedPrimal, Zero, is_undefined
 from funcflow.core.errors import ArgumentError, NotDifferentiableError
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.flatten import flatten_arguments
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import ClosedJaxpr, Effects, has_side_effects
-from funcflow.core.primitive import Primitive
+from funcflow.core.jaxpr import ClosedJaxpr, Effects, JaxprEqn, has_side_effects
 from funcflow.core.pytree import tree_structure
-from funcflow.core.rewrite import dce_closed, hoist, permute
+from funcflow.core.rewrite import dce, dce_closed, hoist, permute, used_inputs
 from funcflow.core.rules import define
-from funcflow.core.source import attributed, user_source
 from funcflow.core.staging import split_jaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
-from funcflow.lax.arithmetic import sub
-from funcflow.lax.bitwise import shift_right_logical
+from funcflow.lax import while_reverse
+from funcflow.lax.bitwise import bitwise_and
 from funcflow.lax.carry import trace_body, trace_condition
-from funcflow.lax.comparison import eq, gt, lt, select_n
-from funcflow.lax.dynamic import dynamic_index_in_dim, dynamic_update_index_in_dim
+from funcflow.lax.comparison import lt, select_n
 from funcflow.lax.forms import add, add_p
 from funcflow.lax.progress import check_label, shown_while
 from funcflow.lax.reduction import reduce_or
 from funcflow.lax.shape import broadcast, broadcast_to, expand_dims, instantiate, zeros
 from funcflow.lax.silent import silent
+from funcflow.lax.while_binding import bind_while, while_of, while_p
+from funcflow.lax.while_checkpoints import pull_back
 
-while_p = Primitive("while", multiple_results=True)
-
-# The trip count is an int32, so halving what is left takes at most 31 checkpoints.
-_MAX_CHECKPOINTS = 32
+_T = TypeVar("_T")
 
 
 @hides_internal_frames
@@ -52,23 +49,29 @@ def while_loop(
     body_fun: Callable[[Any], Any],
     init_val: Any,
     *,
+    checkpoint: str | int | None = None,
     progress: str | None = None,
 ) -> Any:
     """Repeat `val = body_fun(val)` while `cond_fun(val)` holds.
 
-    Forward and reverse mode work; the reverse pass of n steps takes O(log n) memory and
-    O(n log n) time.
+    Forward and reverse mode work. The reverse pass runs the loop once more and keeps the value of
+    each step meanwhile, on a tape that is as long as the loop was; `checkpoint` bounds the memory.
 
     Args:
         cond_fun: from the value to a boolean scalar.
         body_fun: from the value to the next one, of the same structure, shapes and dtypes.
         init_val: the first value, a pytree of arrays.
+        checkpoint: which values the reverse pass of n steps keeps: by default, those of all. With
+            "log", those of O(log n), from which it computes the others in O(n log n) time. With a
+            number, so many more, at equal distances: fewer steps are taken again.
         progress: a label: shows on stderr how many steps are done, as `scan` does.
 
     Raises:
-        ArgumentError: `progress` is no label.
+        ArgumentError: `checkpoint` is neither "log" nor a positive number; `progress` is no label.
         CarryTypeError: the body changes the value's type.
         ShapeError: the condition is no boolean scalar.
+        NotDifferentiableError: under reverse mode, there is no end after 2^31 - 1 steps.
+        OutOfMemoryError: the tape takes more than half of the machine's memory.
 
     Example:
         >>> ff.lax.while_loop(lambda x: x < 100, lambda x: 2 * x, 3)
@@ -80,43 +83,32 @@ def while_loop(
             mend="while_loop(cond_fun, body_fun, init_val)",
         )
     check_label("while_loop", progress)
+    kept = carries_kept("while_loop", checkpoint)
     leaves, in_tree = flatten_arguments("while_loop", (init_val,), {})
     body, flat, leaves = trace_body(
         "while_loop", body_fun, in_tree, tree_structure(init_val), leaves, [], lambda result: result
     )
     cond = trace_condition("while_loop", cond_fun, in_tree, leaves)
-    run = bind_while if progress is None else shown_while(bind_while, progress)
+    run = partial(bind_while, checkpoint=kept)
+    if progress is not None:
+        run = shown_while(run, progress)
     return flat.out_tree.unflatten(run(cond, body, [], [], leaves))
 
 
-def bind_while(
-    cond: ClosedJaxpr,
-    body: ClosedJaxpr,
-    cond_consts: Sequence[Any],
-    body_consts: Sequence[Any],
-    carry: Sequence[Any],
-) -> list[Any]:
-    """Bind `while_p`; `cond` and `body` map (their constants, carry) to a boolean and a carry."""
-    cond, cond_more = hoist(cond)
-    body, body_more = hoist(body)
-    return while_p.bind(
-        *cond_more,
-        *cond_consts,
-        *body_more,
-        *body_consts,
-        *carry,
-        cond_jaxpr=cond,
-        body_jaxpr=body,
-        cond_nconsts=len(cond_more) + len(cond_consts),
-        body_nconsts=len(body_more) + len(body_consts),
-    )
+def carries_kept(loop: str, checkpoint: Any) -> int | None:
+    """How many carries a loop keeps at equal distances, by its argument `checkpoint`.
 
-
-def while_of(cond: Callable[..., Any], body: Callable[..., Any], carry: Sequence[Any]) -> list[Any]:
-    """A while loop over a flat carry, of flat functions."""
-    avals = [aval_of(x) for x in carry]
-    test, step = stage_out(lambda *xs: [cond(*xs)], avals), stage_out(body, avals)
-    return bind_while(dce_closed(test), dce_closed(step), [], [], carry)
+    Raises:
+        ArgumentError: it is neither "log" nor a positive whole number.
+    """
+    if checkpoint is None or checkpoint == "log":
+        return None if checkpoint is None else 1
+    if not isinstance(checkpoint, int) or isinstance(checkpoint, bool) or checkpoint < 1:
+        raise ArgumentError(
+            f"{loop}: checkpoint={checkpoint!r} is neither 'log' nor a number of values to keep",
+            mend="pass checkpoint='log', a number (1 or more), or None for all of them",
+        )
+    return checkpoint
 
 
 def _parts(items: Sequence[Any], cond_nconsts: int, body_nconsts: int) -> tuple[list[Any], ...]:
@@ -125,11 +117,7 @@ def _parts(items: Sequence[Any], cond_nconsts: int, body_nconsts: int) -> tuple[
 
 
 def _while_abstract(
-    *avals: ShapedArray,
-    cond_jaxpr: ClosedJaxpr,
-    body_jaxpr: ClosedJaxpr,
-    cond_nconsts: int,
-    body_nconsts: int,
+    *avals: ShapedArray, body_jaxpr: ClosedJaxpr, body_nconsts: int, **_: Any
 ) -> list[ShapedArray]:
     return body_jaxpr.in_avals[body_nconsts:]
 
@@ -141,6 +129,7 @@ def _while_impl(
     body_jaxpr: ClosedJaxpr,
     cond_nconsts: int,
     body_nconsts: int,
+    **_: Any,
 ) -> list[Any]:
     cond_consts, body_consts, carry = _parts(buffers, cond_nconsts, body_nconsts)
     if not cond_jaxpr.out_avals[0].ndim:
@@ -169,6 +158,8 @@ def _while_jvp(
     body_jaxpr: ClosedJaxpr,
     cond_nconsts: int,
     body_nconsts: int,
+    checkpoint: int | None,
+    apart: bool,
 ) -> Any:
     nonzero = [type(t) is not Zero for t in tangents]
     _, consts_nz, carry_nz = _parts(nonzero, cond_nconsts, body_nconsts)
@@ -201,6 +192,8 @@ def _while_jvp(
         cond_consts,
         [*body_consts, *consts_dot],
         [*carry, *carry_dot],
+        checkpoint,
+        apart,
     )
     rest = iter(outs[n:])
     out_tangents = [
@@ -218,6 +211,8 @@ def _while_batch(
     body_jaxpr: ClosedJaxpr,
     cond_nconsts: int,
     body_nconsts: int,
+    checkpoint: int | None,
+    apart: bool,
 ) -> Any:
     batched = [d is not None for d in dims]
     cond_b, body_b, carry_b = _parts(batched, cond_nconsts, body_nconsts)
@@ -226,28 +221,35 @@ def _while_batch(
         pred_b = pred_b or (cond_jaxpr.out_avals[0].ndim > 0 and any(carry_b + body_b))
         if pred_b:  # lanes stop at different times, so every part of the carry differs
             carry_b = [True] * len(carry_b)
+            body_b = [b or _is_small(a) for b, a in zip(body_b, body_jaxpr.in_avals, strict=False)]
             cond, _ = ctx.jaxpr(cond_jaxpr, [*cond_b, *carry_b], True)
         body, out_b = ctx.jaxpr(body_jaxpr, [*body_b, *carry_b], carry_b)
         if out_b == carry_b:
             break
         carry_b = [a or b for a, b in zip(carry_b, out_b, strict=True)]
-    moved = [
-        x if d is None else ctx.to_front(x, d)
-        for x, d in zip(
-            args[: cond_nconsts + body_nconsts], dims[: cond_nconsts + body_nconsts], strict=True
-        )
-    ]
-    cond_consts, body_consts = moved[:cond_nconsts], moved[cond_nconsts:]
-    carry_args = zip(args, dims, strict=True)
-    carry = [
-        ctx.to_front(x, d) if b else x
-        for (x, d), b in zip(list(carry_args)[len(moved) :], carry_b, strict=True)
-    ]
+    flags = [*cond_b, *body_b, *carry_b]
+    moved = [ctx.to_front(x, d) if b else x for x, d, b in zip(args, dims, flags, strict=True)]
+    cond_consts, body_consts, carry = _parts(moved, cond_nconsts, body_nconsts)
     if pred_b and has_side_effects(cond.effects | body.effects):
         cond, body = until_all_done(cond, body, cond_nconsts, body_nconsts)
         body_consts = [*cond_consts, *body_consts]
-    outs = bind_while(cond, body, cond_consts, body_consts, carry)
+    apart = pred_b and all(
+        b or not dtypes.is_inexact(a.dtype)
+        for b, a in zip(body_b, body_jaxpr.in_avals, strict=False)
+    )
+    outs = bind_while(cond, body, cond_consts, body_consts, carry, checkpoint, apart)
     return outs, [0 if b else None for b in carry_b]
+
+
+def _is_small(aval: ShapedArray) -> bool:
+    """Whether each lane of a loop gets its own copy of a constant.
+
+    Then each lane can have its own cotangent of it.
+    """
+    return dtypes.is_inexact(aval.dtype) and aval.size <= _SMALL
+
+
+_SMALL = 64
 
 
 def until_all_done(
@@ -287,27 +289,82 @@ def _while_partial_eval(
     body_jaxpr: ClosedJaxpr,
     cond_nconsts: int,
     body_nconsts: int,
+    checkpoint: int | None,
+    apart: bool,
 ) -> list[Any]:
-    """Run the known part; the staged loop computes it again along with the rest, silently."""
-    params = {
-        "cond_jaxpr": cond_jaxpr,
-        "body_jaxpr": body_jaxpr,
+    """Run the known part and count the steps; the staged loop runs it again with the rest.
+
+    The staged loop shows nothing.
+    """
+    jaxprs = cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts
+    carry_u, _ = _known_part(unknown, *jaxprs)
+    if all(carry_u):
+        params = _parameters(*jaxprs, checkpoint, apart)
+        return ctx.stage(while_p, args, params)
+    hidden = [UndefinedPrimal(aval_of(x)) if u else x for x, u in zip(args, unknown, strict=True)]
+    count, *known = _counted(cond_jaxpr, *_known_loop(carry_u, hidden, *jaxprs))
+    steps = aval_of(count)
+
+    def go_on(count: Any, i: Any, *carry: Any) -> list[Any]:
+        return [lt(i, count)]
+
+    def step(*values: Any) -> list[Any]:
+        consts, i, carry = values[:body_nconsts], values[body_nconsts], values[body_nconsts + 1 :]
+        return [add(i, _one(i)), *eval_closed(silent(body_jaxpr), *consts, *carry)]
+
+    consts, carry = body_jaxpr.in_avals[:body_nconsts], body_jaxpr.in_avals[body_nconsts:]
+    cond, body = stage_out(go_on, [steps, steps, *carry]), stage_out(step, [*consts, steps, *carry])
+    cond, body = dce_closed(cond), dce_closed(body)
+    body, more = hoist(body)
+    _, body_consts, start = _parts(args, cond_nconsts, body_nconsts)
+    params = _parameters(cond, body, 1, len(more) + body_nconsts, checkpoint, apart)
+    operands = [count, *more, *body_consts, zeros(steps), *start]
+    _, *staged = ctx.stage(while_p, operands, params)
+    rest = iter(known)
+    return [x if u else next(rest) for x, u in zip(staged, carry_u, strict=True)]
+
+
+def _parameters(
+    cond: ClosedJaxpr,
+    body: ClosedJaxpr,
+    cond_nconsts: int,
+    body_nconsts: int,
+    checkpoint: int | None,
+    apart: bool,
+) -> dict[str, Any]:
+    return {
+        "cond_jaxpr": cond,
+        "body_jaxpr": body,
         "cond_nconsts": cond_nconsts,
         "body_nconsts": body_nconsts,
+        "checkpoint": checkpoint,
+        "apart": apart,
     }
-    carry_u, _ = _known_part(unknown, **params)
-    if all(carry_u):
-        return ctx.stage(while_p, args, params)
-    quiet = {"cond_jaxpr": silent(cond_jaxpr), "body_jaxpr": silent(body_jaxpr)}
-    staged = ctx.stage(while_p, args, {**params, **quiet})
-    hidden = [UndefinedPrimal(aval_of(x)) if u else x for x, u in zip(args, unknown, strict=True)]
-    known_outs = iter(while_of(*_known_loop(carry_u, hidden, **params)))
-    return [s if u else next(known_outs) for s, u in zip(staged, carry_u, strict=True)]
+
+
+def _counted(
+    cond_jaxpr: ClosedJaxpr, cond: Callable[..., Any], step: Callable[..., Any], start: list[Any]
+) -> list[Any]:
+    """The number of steps of a loop, up to `MOST_STEPS`, and what it carries in the end.
+
+    Of a loop in lanes, the number of each.
+    """
+    most = while_reverse.MOST_STEPS
+
+    def goes_on(i: Any, *carry: Any) -> Any:
+        return bitwise_and(cond(*carry), lt(i, np.int32(most)))
+
+    none = broadcast(np.int32(0), cond_jaxpr.out_avals[0].shape)
+    return while_of(goes_on, lambda i, *carry: [add(i, _one(i)), *step(*carry)], [none, *start])
+
+
+def _one(i: Any) -> Any:
+    """One more for each lane."""
+    return broadcast(np.int32(1), shape_of(i))
 
 
 def _known_part(
     unknown: Sequence[bool],
-    *,
     cond_jaxpr: ClosedJaxpr,
     body_jaxpr: ClosedJaxpr,
     cond_nconsts: int,
@@ -365,33 +422,25 @@ def _while_transpose(
     body_jaxpr: ClosedJaxpr,
     cond_nconsts: int,
     body_nconsts: int,
+    checkpoint: int | None,
+    apart: bool,
 ) -> list[Any]:
-    if cond_jaxpr.out_avals[0].ndim:
-        test, step = until_all_done(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts)
-        first = args[:cond_nconsts]
-        found = _while_transpose(
-            ctx,
-            cts,
-            *first,
-            *args,
-            cond_jaxpr=test,
-            body_jaxpr=step,
-            cond_nconsts=cond_nconsts,
-            body_nconsts=cond_nconsts + body_nconsts,
-        )
-        return found[cond_nconsts:]
     linear = [is_undefined(x) for x in args]
-    sizes = (cond_nconsts, body_nconsts)
-    jaxprs: dict[str, Any] = {"cond_jaxpr": cond_jaxpr, "body_jaxpr": body_jaxpr}
-    counts: dict[str, Any] = {"cond_nconsts": cond_nconsts, "body_nconsts": body_nconsts}
-    _, consts_l, _ = _parts(linear, *sizes)
-    carry_l, end_linear = _known_part(linear, **jaxprs, **counts)
+    _, consts_l, _ = _parts(linear, cond_nconsts, body_nconsts)
+    if cond_jaxpr.out_avals[0].ndim and (any(consts_l) > apart or checkpoint is not None):
+        # what lanes share gets one cotangent from all of them together
+        jaxprs = until_all_done(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts)
+        sizes = cond_nconsts, cond_nconsts + body_nconsts
+        params = _parameters(*jaxprs, *sizes, checkpoint, False)
+        return _while_transpose(ctx, cts, *args[:cond_nconsts], *args, **params)[cond_nconsts:]
+    jaxprs = cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts
+    carry_l, end_linear = _known_part(linear, *jaxprs)
     if end_linear:
         raise NotDifferentiableError(
             "while_loop: the number of steps depends on a linear input",
             mend="linear_transpose takes linear functions only",
         )
-    cond, step, start = _known_loop(carry_l, args, **jaxprs, **counts)
+    cond, step, start = _known_loop(carry_l, args, *jaxprs)
     split = split_jaxpr(body_jaxpr, [*consts_l, *carry_l], carry_l)
     num_known = len(start)
     consts, carry = args[cond_nconsts:][:body_nconsts], args[cond_nconsts + body_nconsts :]
@@ -415,7 +464,16 @@ def _while_transpose(
 
     ct_carry = [instantiate(ct) for ct, u in zip(cts, carry_l, strict=True) if u]
     ct_start = [*(zeros(x.aval) for x in linear_consts), *ct_carry]
-    outs = _reverse(cond, step, start, pull, ct_start)
+    count = while_reverse.ended(_counted(cond_jaxpr, cond, step, start)[0])
+    if checkpoint is not None:
+        outs = pull_back(count, step, start, pull, ct_start, checkpoint)
+    else:
+        avals = [aval_of(x) for x in (*start, *ct_start)]
+        steps = stage_out(step, avals[:num_known])
+        pulls = stage_out(lambda *xs: pull(xs[:num_known], xs[num_known:]), avals)
+        outs = while_reverse.reverse_while(
+            count, dce_closed(steps), dce_closed(pulls), start, ct_start
+        )
     ct_consts, ct_init = iter(outs[: len(linear_consts)]), iter(outs[len(linear_consts) :])
     carry_cts = [next(ct_init) if u else None for u in carry_l]
     return [
@@ -425,80 +483,41 @@ def _while_transpose(
     ]
 
 
-_ONE = np.int32(1)
-
-# A note at the source of a loop that goes over the steps of another: its first value is the number
-# of the other's step.
-STEP_NUMBER = "step number"
-
-
-def _over_steps(
-    cond: Callable[..., Any], body: Callable[..., list[Any]], carry: list[Any]
-) -> list[Any]:
-    """`while_of`, noted as a loop over the steps of another."""
-    source = user_source()
-    noted = None if source is None else source.noted(STEP_NUMBER)
-    return attributed(noted, while_of, cond, body, carry)
-
-
-def _reverse(
-    cond: Callable[..., Any],
-    step: Callable[..., list[Any]],
-    start: list[Any],
-    pull: Callable[[Sequence[Any], Sequence[Any]], list[Any]],
-    cotangents: list[Any],
-) -> list[Any]:
-    """Run the loop `cond`, `step` from `start` and pull the cotangents back through its steps."""
-    size = len(start)
-    count = while_of(
-        lambda i, *c: cond(*c), lambda i, *c: [add(i, _ONE), *step(*c)], [np.int32(0), *start]
-    )[0]
-    # A stack of (step number, carry); slot `top + 1` is free to be written at any time.
-    places = broadcast(np.int32(0), (_MAX_CHECKPOINTS + 2,))
-    stacks = [broadcast(x, (_MAX_CHECKPOINTS + 2,)) for x in start]
-
-    def advance_to(target: Any, top: Any, places: Any, stacks: Sequence[Any]) -> list[Any]:
-        """Walk from the top of the stack to `target`, keeping the midpoints on the way."""
-
-        def midpoint(j: Any) -> Any:
-            return add(j, shift_right_logical(add(sub(target, j), _ONE), _ONE))
-
-        def walk(j: Any, m: Any, top: Any, places: Any, *values: Any) -> list[Any]:
-            carry = step(*values[:size])
-            j = add(j, _ONE)
-            slot = add(top, _ONE)
-            places = dynamic_update_index_in_dim(places, j, slot, 0)
-            stacks = [
-                dynamic_update_index_in_dim(stack, x, slot, 0)
-                for stack, x in zip(values[size:], carry, strict=True)
-            ]
-            reached = eq(j, m)
-            top = select_n(reached, top, slot)
-            return [j, select_n(reached, m, midpoint(j)), top, places, *carry, *stacks]
-
-        j = dynamic_index_in_dim(places, top, 0, False)
-        carry = [dynamic_index_in_dim(stack, top, 0, False) for stack in stacks]
-        state = [j, midpoint(j), top, places, *carry, *stacks]
-        return _over_steps(lambda j, *_: lt(j, target), walk, state)
-
-    def backwards(i: Any, top: Any, places: Any, *values: Any) -> list[Any]:
-        stacks, cotangents = values[:size], values[size:]
-        _, _, top, places, *reached = advance_to(i, top, places, stacks)
-        carry, stacks = reached[:size], reached[size:]
-        cotangents = pull(carry, cotangents)
-        used = eq(dynamic_index_in_dim(places, top, 0, False), i)
-        top = select_n(used, top, sub(top, _ONE))
-        return [sub(i, _ONE), top, places, *stacks, *cotangents]
-
-    state = [sub(count, _ONE), np.int32(0), places, *stacks, *cotangents]
-    outs = _over_steps(lambda i, *_: gt(i, np.int32(-1)), backwards, state)
-    return outs[3 + size :]
-
-
-def _while_effects(
-    *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
-) -> Effects:
+def _while_effects(*, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, **_: Any) -> Effects:
     return cond_jaxpr.effects | body_jaxpr.effects
+
+
+def _while_dce(eqn: JaxprEqn, used: Sequence[bool]) -> JaxprEqn:
+    """The loop without results that nobody uses, and what is carried for these alone."""
+    cond_nconsts, body_nconsts = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+    cond, closed = eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]
+    tested = used_inputs(cond.jaxpr)
+    kept = [a or b for a, b in zip(used, tested[cond_nconsts:], strict=True)]
+    while True:
+        body = dce(closed.jaxpr, kept)
+        reads = used_inputs(body)
+        more = [a or b for a, b in zip(kept, reads[body_nconsts:], strict=True)]
+        if more == kept:
+            break
+        kept = more
+    inputs = [*reads[:body_nconsts], *kept]
+    if all(inputs):
+        return eqn
+    values = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+    inner = body.replace(invars=_kept(body.invars, inputs))
+    test = cond.jaxpr.replace(invars=_kept(cond.jaxpr.invars, [*[True] * cond_nconsts, *kept]))
+    params = {
+        **eqn.params,
+        "cond_jaxpr": ClosedJaxpr(test, cond.consts),
+        "body_jaxpr": ClosedJaxpr(inner, [values[v] for v in inner.constvars]),
+        "body_nconsts": sum(reads[:body_nconsts]),
+    }
+    invars = _kept(eqn.invars, [*[True] * cond_nconsts, *inputs])
+    return eqn.replace(invars=invars, outvars=_kept(eqn.outvars, kept), params=params)
+
+
+def _kept(items: Sequence[_T], flags: Sequence[bool]) -> list[_T]:
+    return [x for x, flag in zip(items, flags, strict=True) if flag]
 
 
 define(
@@ -510,4 +529,5 @@ define(
     batch=_while_batch,
     partial_eval=_while_partial_eval,
     effects=_while_effects,
+    dce=_while_dce,
 )

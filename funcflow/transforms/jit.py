@@ -191,6 +191,8 @@ class JitFunction:
             if config.disable_jit:
                 return self._fun(*args, **kwargs)
             return self._general(args, kwargs, key)
+        except OutOfMemoryError:  # of a step, which says what it has no memory for
+            raise
         except MemoryError as error:
             raise self._out_of_memory(args, kwargs) from error
         except CompileError as error:

@@ -18,7 +18,8 @@ from funcflow.core.primitive import Primitive
 from funcflow.core.typing import Shape
 from funcflow.lax.cond import cond_p
 from funcflow.lax.scan import scan_p
-from funcflow.lax.while_loop import while_p
+from funcflow.lax.while_binding import while_p
+from funcflow.lax.while_reverse import reverse_while_p
 from funcflow.transforms.batching import batch_jaxpr
 from funcflow.transforms.executables import compiled
 from funcflow.transforms.implicit import linear_solve_p
@@ -32,7 +33,7 @@ from funcflow.transforms.nans import (
     first_true,
     nans_in,
 )
-from funcflow.transforms.origin_loops import scan_origin, while_origin
+from funcflow.transforms.origin_loops import reverse_origin, scan_origin, while_origin
 from funcflow.transforms.pmap import pmap_p
 
 
@@ -129,6 +130,7 @@ def _in_pmap(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow) ->
 _INSIDE: Mapping[Primitive, _Inside] = {
     scan_p: scan_origin,
     while_p: while_origin,
+    reverse_while_p: reverse_origin,
     cond_p: _in_cond,
     linear_solve_p: _in_solve,
     pmap_p: _in_pmap,

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray
 from funcflow.core.backend import Executable
 from funcflow.core.evaluate import eval_closed
@@ -24,7 +25,8 @@ from funcflow.lax.forms import add
 from funcflow.lax.pieces import Pieces, step_in_pieces
 from funcflow.lax.scan import bind_scan
 from funcflow.lax.shape import broadcast
-from funcflow.lax.while_loop import STEP_NUMBER, bind_while
+from funcflow.lax.while_binding import STEP_NUMBER, bind_while
+from funcflow.lax.while_reverse import operands_of, together
 from funcflow.transforms.executables import compiled
 from funcflow.transforms.nans import Element, Follow, Found, Frame, Origin, first_nan
 
@@ -260,3 +262,40 @@ def while_origin(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow
     """What made a NaN in the results of a `while`."""
     loop = _While(eqn, ins)
     return loop.origin_before(loop.length, nan, follow)
+
+
+def reverse_origin(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow) -> Found:
+    """What made a NaN in the results of a `reverse_while`: a scan that keeps all carries, and back.
+
+    The number of steps is known here, and lanes go all as many, under a mask.
+    """
+    length = int(np.max(ins[0]))
+
+    def forth_and_back(*args: Any) -> list[Any]:
+        operands, params = args, eqn.params
+        if aval_of(args[0]).ndim:
+            operands, params = together(args, **params)
+        step, pull = params["step_jaxpr"], params["pull_jaxpr"]
+        sizes = step, params["step_nconsts"], params["pull_nconsts"]
+        _, step_consts, pull_consts, start, cotangents = operands_of(operands, *sizes)
+        fixed = len(step_consts)
+
+        def keep(*values: Any) -> list[Any]:
+            return [*eval_closed(step, *values), *values[fixed:]]
+
+        kept = stage_out(keep, step.in_avals)
+        tape = bind_scan(kept, step_consts, start, [], length, False)[len(start) :]
+        fixed, size = len(pull_consts), len(cotangents)
+
+        def back(*values: Any) -> list[Any]:
+            consts, cts, carry = values[:fixed], values[fixed:][:size], values[fixed + size :]
+            return eval_closed(pull, *consts, *carry, *cts)
+
+        avals = [aval_of(x) for x in (*pull_consts, *cotangents, *start)]
+        return bind_scan(stage_out(back, avals), pull_consts, cotangents, tape, length, True)
+
+    found = follow(stage_out(forth_and_back, [v.aval for v in eqn.invars]), ins, nan)
+    if isinstance(found, Origin):
+        loop, *rest = found.context
+        return replace(found, context=(loop._replace(whole="while"), *rest))
+    return found

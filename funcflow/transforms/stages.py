@@ -91,7 +91,7 @@ class Lowered:
         """The bytes that a call needs, known before it runs.
 
         The peak counts what all steps share; what Python's steps (see `explain`) and libraries
-        need for themselves comes on top.
+        need for themselves comes on top, and so do the tapes of loops whose length is not known.
 
         Example:
             >>> ff.jit(lambda x: fnp.sin(x) * 2).lower(fnp.ones(1000)).memory().peak

@@ -17,6 +17,7 @@ from funcflow.lax.fused import fma
 from funcflow.lax.linalg import lu, lu_pivots_to_permutation
 from funcflow.lax.prng import threefry2x32
 from funcflow.lax.random_gamma import gamma_moment, random_gamma
+from funcflow.lax.while_reverse import ended
 
 
 class Case(NamedTuple):
@@ -275,6 +276,14 @@ case(
     SCALAR,
 )
 case("while", _while, np.int32(3), SCALAR, X)
+
+
+def _reverse_while(n: Any, w: Any, x: Any, cts: Any) -> Any:
+    return ff.vjp(lambda w, x: _while(n, w, x), w, x)[1](cts)
+
+
+case("reverse_while", _reverse_while, np.int32(3), SCALAR, X, Y)
+case("ended", ended, np.int32(3))
 
 # --- named axes -------------------------------------------------------------------------------
 

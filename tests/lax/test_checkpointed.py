@@ -231,9 +231,9 @@ def test_bad_segments(checkpoint):
         lax.fori_loop(0, 3, lambda i, c: c, C, checkpoint=checkpoint)
 
 
-def test_checkpoints_need_known_bounds():
+def test_the_root_of_a_length_needs_known_bounds():
     f = ff.jit(lambda n: lax.fori_loop(0, n, lambda i, c: c, C, checkpoint="sqrt"))
-    with pytest.raises(errors.ArgumentError, match=r"fori_loop: .*bounds that are known"):
+    with pytest.raises(errors.ArgumentError, match=r"fori_loop, with bounds .*neither 'log'"):
         f(3)
 
 

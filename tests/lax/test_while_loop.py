@@ -5,6 +5,7 @@ import pytest
 
 import funcflow as ff
 from funcflow import errors, lax
+from funcflow.core.rewrite import dce
 from funcflow.testing import check_grads, check_laws
 
 F = np.float32
@@ -255,6 +256,25 @@ def test_a_loop_that_never_looks_at_its_carry():
         ],
         C,
     )
+
+
+def test_results_that_nobody_uses_are_not_computed():
+    """What is carried for these alone goes with them; what decides about the end stays."""
+
+    def f(n, x):
+        def body(s):
+            i, a, b, c = s
+            return i + 1, a * b, b + 1.0, lax.sin(c)
+
+        return lax.while_loop(lambda s: s[0] < n, body, (0, x, x, x))[1]
+
+    jaxpr = ff.make_jaxpr(f)(3, C)
+    (eqn,) = dce(jaxpr.jaxpr).eqns
+    assert len(eqn.outvars) == 3
+    assert "sin" not in str(eqn.params["body_jaxpr"])
+    assert ff.jit(f)(3, C) == f(3, C) == C * C * (C + 1) * (C + 2)
+    untouched = ff.make_jaxpr(lambda n, x: times(n, lambda c: lax.mul(x, c), C))(N, C).jaxpr
+    assert len(dce(untouched).eqns[-1].outvars) == len(untouched.eqns[-1].outvars)
 
 
 def test_linear_transpose_needs_a_known_end():

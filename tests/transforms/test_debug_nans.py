@@ -372,17 +372,18 @@ def test_while(way):
     assert line == "return i + 1, fnp.sqrt(x) - 1"
 
 
-def vanish(x):
+def vanish(x, checkpoint=None):
     def step(s):
         i, x = s
         return i + 1, fnp.where(i == 2, fnp.sqrt(x) * 0, x * 1)
 
-    return lax.while_loop(lambda s: s[0] < 6, step, (0, x))[1]
+    return lax.while_loop(lambda s: s[0] < 6, step, (0, x), checkpoint=checkpoint)[1]
 
 
 @ways
-def test_the_gradient_of_while_counts_as_the_forward_pass_does(way):
-    first, line, _ = origin(way(ff.grad(vanish)), 0.0)
+@pytest.mark.parametrize("checkpoint", [None, "log", 3])
+def test_the_gradient_of_while_counts_as_the_forward_pass_does(way, checkpoint):
+    first, line, _ = origin(way(ff.grad(lambda x: vanish(x, checkpoint))), 0.0)
     assert first == "div gives NaN (f32[]) in iteration 2 of while, the derivative of this line"
     assert line == "return i + 1, fnp.where(i == 2, fnp.sqrt(x) * 0, x * 1)"
 

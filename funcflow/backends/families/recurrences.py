@@ -62,7 +62,7 @@ def lower_scan(plan: Planner, eqn: JaxprEqn) -> str | None:
     """Write the step of a scan that can be one kernel; else the reason why it cannot."""
     body: ClosedJaxpr = eqn.params["jaxpr"]
     avals = [v.aval for v in (*body.jaxpr.invars, *body.jaxpr.outvars)]
-    return _first(plan, eqn, _candidates(avals), _scan_step)
+    return _first(plan, eqn, candidates(avals), _scan_step)
 
 
 def lower_straight(plan: Planner, eqn: JaxprEqn) -> str | None:
@@ -73,7 +73,7 @@ def lower_straight(plan: Planner, eqn: JaxprEqn) -> str | None:
         else eqn.params["cond_jaxpr"].out_avals[0]
     )
     avals = [v.aval for v in (*eqn.invars, *eqn.outvars)]
-    extents = [deciding.shape[0]] if deciding.ndim else _candidates(avals)
+    extents = [deciding.shape[0]] if deciding.ndim else candidates(avals)
     return _first(plan, eqn, extents, _straight_step)
 
 
@@ -90,7 +90,7 @@ def _first(plan: Planner, eqn: JaxprEqn, extents: Sequence[int | None], step: An
     return ", and ".join(reasons)
 
 
-def _candidates(avals: Sequence[ShapedArray]) -> list[int | None]:
+def candidates(avals: Sequence[ShapedArray]) -> list[int | None]:
     """The extents that lanes may have, the longest first; None is for no lanes."""
     long = sorted({n for aval in avals for n in aval.shape if n >= _FEWEST_LANES}, reverse=True)
     return [*(n for n in long[:_CANDIDATES] if all(_is_small(a, n) for a in avals)), None]
@@ -111,13 +111,13 @@ def _scan_step(plan: Planner, eqn: JaxprEqn, extent: int | None) -> Step:
     inner, back = body.jaxpr, params["reverse"]
     places = (*indexed(params["jaxpr"], prepared)[:second], *[False] * (len(inner.invars) - second))
     given = [
-        _Array.of(plan.operand(v), x.aval, extent, places[i], i >= second, back)
+        Array.of(plan.operand(v), x.aval, extent, places[i], i >= second, back)
         for i, (v, x) in enumerate(zip(eqn.invars, inner.invars, strict=True))
     ]
     consts, starts, xs = given[:first], given[first:second], given[second:]
     carries = params["num_carry"]
     made = [
-        _Array.of(
+        Array.of(
             plan.result(v), x.aval, extent, i < carries and places[first + i], i >= carries, back
         )
         for i, (v, x) in enumerate(zip(eqn.outvars, inner.outvars, strict=True))
@@ -127,7 +127,7 @@ def _scan_step(plan: Planner, eqn: JaxprEqn, extent: int | None) -> Step:
         raise NotStraight("an iteration takes or gives too many elements")
     states = [a for a in finals if not a.resident]
     reads = [*consts, *(a for a in starts if not a.resident), *xs]
-    write = _Writer(extent, reads, made, params["length"])
+    write = KernelWriter(extent, reads, made, params["length"])
     if extent is not None:
         write.spread(_LANE, extent, [body], states)
     elif not finals:
@@ -157,18 +157,18 @@ def _straight_step(plan: Planner, eqn: JaxprEqn, extent: int | None) -> Step:
     # a while changes what it carries, which are its last operands, where they will be results
     first = len(eqn.invars) - len(eqn.outvars) if name == "while" else len(eqn.invars)
     given = [
-        _Array.of(plan.operand(v), v.aval, extent, place)
+        Array.of(plan.operand(v), v.aval, extent, place)
         for v, place in zip(eqn.invars, places, strict=True)
     ]
     carried = places[first:] or (False,) * len(eqn.outvars)
     made = [
-        _Array.of(plan.result(v), v.aval, extent, place)
+        Array.of(plan.result(v), v.aval, extent, place)
         for v, place in zip(eqn.outvars, carried, strict=True)
     ]
     starts = {i: a for i, a in enumerate(made, first) if i < len(given) and a.resident}
     if len(starts) < sum(a.resident for a in made):
         raise NotStraight("a branch gives too many elements")
-    write = _Writer(extent, [a for i, a in enumerate(given) if i not in starts], made)
+    write = KernelWriter(extent, [a for i, a in enumerate(given) if i not in starts], made)
     if extent is not None:
         bodies = params["branches"] if name == "cond" else [params["body_jaxpr"]]
         write.spread(_LANE, extent, [prepared(body) for body in bodies], made, vectors=1)
@@ -187,7 +187,7 @@ def _straight_step(plan: Planner, eqn: JaxprEqn, extent: int | None) -> Step:
 
 
 @dataclass(frozen=True)
-class _Array:
+class Array:
     """An operand or a result: in each iteration an array of elements.
 
     Attributes:
@@ -210,7 +210,7 @@ class _Array:
         indexed: bool = False,
         timed: bool = False,
         back: bool = False,
-    ) -> "_Array":
+    ) -> "Array":
         """An array that is `aval` in one iteration.
 
         Parts of it are at computed places if it is `indexed`; each iteration has its own if it is
@@ -219,8 +219,8 @@ class _Array:
         check_dtype(aval)
         view = view.reverse((0,)) if timed and back else view
         if extent is None and (indexed or not _is_small(aval)):
-            return _Array(view, ((), None), timed, resident=True)
-        return _Array(view, element_shape(aval, extent), timed)
+            return Array(view, ((), None), timed, resident=True)
+        return Array(view, element_shape(aval, extent), timed)
 
     @property
     def access(self) -> Access:
@@ -244,14 +244,14 @@ class _Array:
         return distance, self.view.dense and before == 1
 
 
-class _Writer:
+class KernelWriter:
     """Writes a kernel over arrays of elements: a loop over lanes, one over iterations, or both."""
 
     def __init__(
         self,
         extent: int | None,
-        reads: Sequence[_Array],
-        writes: Sequence[_Array],
+        reads: Sequence[Array],
+        writes: Sequence[Array],
         length: int | None = None,
     ) -> None:
         arrays = [*enumerate(reads), *enumerate(writes)]
@@ -272,7 +272,7 @@ class _Writer:
         axis: int,
         extent: int,
         bodies: Sequence[ClosedJaxpr],
-        carried: Sequence[_Array],
+        carried: Sequence[Array],
         vectors: int = _VECTORS,
     ) -> None:
         """Let a loop be the vector loop, with lanes for what these bodies compute."""
@@ -287,17 +287,21 @@ class _Writer:
         lanes = vectors * _VECTOR_BYTES // widest
         self._vector, self._lanes = axis, min(lanes, 1 << (max(extent, 1) - 1).bit_length())
 
+    def apart(self, axis: int) -> None:
+        """Let the iterations of a loop run apart, one after the other in each thread."""
+        self._vector = axis
+
     def loops(self, axes: Sequence[int]) -> Any:
         """Loops around what is written inside; gives the innermost one."""
         return self._nest.loops(axes, self._vector, self._lanes)
 
-    def loaded(self, arrays: Sequence[_Array]) -> list[Elements]:
+    def loaded(self, arrays: Sequence[Array]) -> list[Elements]:
         """The elements of operands."""
         places = [(a, place) for a in arrays for place in np.ndindex(a.shape[0])]
         values = [self._nest.load(self._operands[id(a)], **self._at(a, p)) for a, p in places]
         return arranged(values, [a.shape for a in arrays])
 
-    def in_memory(self, a: _Array, written: bool = False) -> InMemory:
+    def in_memory(self, a: Array, written: bool = False) -> InMemory:
         """An operand or a result that stays in memory."""
         number = self._operands[id(a)]
         if not written:
@@ -307,7 +311,15 @@ class _Writer:
         home = Home(a.view, self.code.number, partial(load, number), partial(store, number))
         return InMemory(home, a.view)
 
-    def store(self, arrays: Sequence[_Array], values: Sequence[Value]) -> None:
+    def load_at(self, a: Array, offset: Value) -> Value:
+        """An element of a result that stays in memory."""
+        return self._nest.load_written(self._operands[id(a)], offset=offset)
+
+    def store_at(self, a: Array, value: Value, offset: Value) -> None:
+        """Write an element of a result that stays in memory."""
+        self._nest.store(self._operands[id(a)], value, offset=offset)
+
+    def store(self, arrays: Sequence[Array], values: Sequence[Value]) -> None:
         """Write the elements of results; what has no lanes is written by the first lane."""
         places = [(a, place) for a in arrays for place in np.ndindex(a.shape[0])]
         for (a, place), value in zip(places, values, strict=True):
@@ -321,7 +333,7 @@ class _Writer:
         build = self._nest.build
         return build.let("eq", self._nest.index(_LANE), build.const(0, INDEX))
 
-    def _at(self, a: _Array, place: tuple[int, ...]) -> dict[str, Value]:
+    def _at(self, a: Array, place: tuple[int, ...]) -> dict[str, Value]:
         distance, fixed = a.offset(place)
         if not distance:
             return {}

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from funcflow.backends.families import LOWERINGS as FAMILIES
 from funcflow.backends.lower import lower_program
-from funcflow.backends.numba import control, convolution, dot, pooling, user_kernels
+from funcflow.backends.numba import control, convolution, dot, pooling, tape, user_kernels
 from funcflow.backends.numba.executable import Executable
 from funcflow.backends.numba.kernels import store
 from funcflow.backends.passes.memory import is_copy, plan_memory, without_idle_copies
@@ -69,6 +69,7 @@ def _begin(step: Step) -> None:
 LOWERINGS: Mapping[Primitive, Lowering] = {
     **FAMILIES,
     **control.lowerings(_compiled_body),
+    **tape.lowerings(_compiled_body, _executable),
     **convolution.LOWERINGS,
     **dot.LOWERINGS,
     **pooling.LOWERINGS,

@@ -1,58 +1,26 @@
 """Loops and branches as native steps: a body is a table of steps of its own, run again and again.
 
-A loop over a small state is a kernel (`families/recurrences.py`). Other bodies are compiled like
-any program. The table of its steps wants the addresses of its
-arguments, outputs, arena and constants; these stand in memory of the outer program, and advance
-from iteration to iteration: slices of inputs and of stacked outputs by a stride, the carry between
-two copies of itself. Nothing is unrolled, and nothing of Python runs between iterations. A body
-with host steps is left to a host call, which runs it from Python.
+A loop over a small state is a kernel (`families/recurrences.py`). Other bodies become tables
+(`tables.py`): slices of inputs and of stacked outputs advance by a stride, the carry is handed on
+between two copies of itself. Nothing is unrolled, and nothing of Python runs between iterations. A
+body with host steps is left to a host call, which runs it from Python.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from funcflow.backends.families import recurrences
-from funcflow.backends.numba.runner import StepTable, native
+from funcflow.backends.numba import tables
+from funcflow.backends.numba.tables import Body, Slot
 from funcflow.backends.passes.lanes import decide_apart
-from funcflow.backends.passes.memory import Arena
 from funcflow.backends.planner import Lowering, Planner
-from funcflow.backends.program import Program, Routine, View
+from funcflow.backends.program import View
 from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
 from funcflow.core.primitive import Primitive
 from funcflow.lax.cond import cond_p
 from funcflow.lax.scan import scan_p
-from funcflow.lax.while_loop import while_p
-
-
-class Body(Protocol):
-    """A compiled program whose steps are all native: `table` is None if they are not."""
-
-    @property
-    def program(self) -> Program: ...
-
-    @property
-    def arena(self) -> Arena: ...
-
-    @property
-    def table(self) -> StepTable | None: ...
-
-
-class Slot(NamedTuple):
-    """What an entry of a body's table points to: one view in even iterations, another in odd ones.
-
-    Both advance by `stride` bytes with each iteration.
-    """
-
-    even: View
-    odd: View
-    stride: int = 0
-
-    @staticmethod
-    def fixed(view: View) -> "Slot":
-        """The same in each iteration."""
-        return Slot(view, view)
+from funcflow.lax.while_binding import while_p
 
 
 def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive, Lowering]:
@@ -74,7 +42,7 @@ def lowerings(compile_body: Callable[[ClosedJaxpr], Body]) -> Mapping[Primitive,
             bodies = [compile_body(closed) for closed in names(eqn)]
             if any(body.table is None for body in bodies):
                 plan.host(eqn, f"the body of {eqn.primitive.name} has host steps")
-            elif eqn.primitive is while_p and _checks(bodies):
+            elif eqn.primitive is while_p and tables.checks(bodies):
                 # a failure must end the loop, whose condition may hold for ever behind it
                 plan.host(eqn, "a step in the body of while can fail")
             else:
@@ -113,11 +81,13 @@ def _lower_scan(plan: Planner, eqn: JaxprEqn, note: str, body: Body) -> None:
         *(Slot(x, x, _row(x)) for x in xs),
         *(Slot(odd, even) for even, odd in pairs),
         *(Slot(y, y, _row(y)) for y in ys),
-        *_private(plan, body),
+        *tables.private(plan, body),
     ]
     step = -1 if params["reverse"] else 1
     first = length - 1 if params["reverse"] else 0
-    _call(plan, eqn, note, _routine("scan"), [body], [slots], ys, (length, first, step))
+    tables.call(
+        plan, eqn, note, tables.routine("scan", _SCAN), [body], [slots], ys, (length, first, step)
+    )
     for (even, odd), result in zip(pairs, carried, strict=True):
         plan.copy(odd if length % 2 else even, result, (eqn,))
 
@@ -146,30 +116,30 @@ def _lower_while(plan: Planner, eqn: JaxprEqn, note: str, condition: Body, body:
     ]
     goes_on = plan.temporary((), np.bool_)
     now = [Slot(even, odd) for even, odd in pairs]
-    tables = [
+    slots = [
         [
             *map(Slot.fixed, operands[:first]),
             *now,
             Slot.fixed(goes_on),
-            *_private(plan, condition),
+            *tables.private(plan, condition),
         ],
         [
             *map(Slot.fixed, operands[first:second]),
             *now,
             *(Slot(odd, even) for even, odd in pairs),
-            *_private(plan, body),
+            *tables.private(plan, body),
         ],
     ]
     # the carry ends in one copy or the other: the routine puts it where the result is
     sizes = [r.buffer.nbytes for r in results]
     moves = [view for pair, r in zip(pairs, results, strict=True) for view in (*pair, r)]
-    _call(
+    tables.call(
         plan,
         eqn,
         note,
-        _routine("while"),
+        tables.routine("while", _WHILE),
         [condition, body],
-        tables,
+        slots,
         results,
         (len(results), *sizes),
         [goes_on, *moves],
@@ -182,124 +152,25 @@ def _lower_while(plan: Planner, eqn: JaxprEqn, note: str, condition: Body, body:
 def _lower_cond(plan: Planner, eqn: JaxprEqn, note: str, *branches: Body) -> None:
     index, *operands = (plan.dense(plan.operand(v)) for v in eqn.invars)
     results = [plan.result(v) for v in eqn.outvars]
-    tables = [
-        [*map(Slot.fixed, operands), *map(Slot.fixed, results), *_private(plan, branch)]
+    slots = [
+        [*map(Slot.fixed, operands), *map(Slot.fixed, results), *tables.private(plan, branch)]
         for branch in branches
     ]
-    _call(
+    tables.call(
         plan,
         eqn,
         note,
-        _routine("cond"),
+        tables.routine("cond", _COND),
         branches,
-        tables,
+        slots,
         results,
         (),
         [index],
     )
 
 
-# --- tables ---------------------------------------------------------------------------------
+# --- native code --------------------------------------------------------------------------------
 
-
-def _private(plan: Planner, body: Body) -> list[Slot]:
-    """A body's own slots: its arena, and its constants."""
-    arena = plan.temporary((body.arena.size,), np.uint8)
-    constants = [plan.constant(value) for _, value in body.program.constants]
-    return [Slot.fixed(arena), *map(Slot.fixed, constants)]
-
-
-def _call(
-    plan: Planner,
-    eqn: JaxprEqn,
-    note: str,
-    routine: Routine,
-    bodies: Sequence[Body],
-    tables: Sequence[Sequence[Slot]],
-    results: Sequence[View],
-    params: Sequence[int],
-    others: Sequence[View] = (),
-) -> None:
-    """A step that runs bodies.
-
-    Its parameters are the routine's own, the places of `others` among the buffers, and for each
-    body its descriptor: the number of slots, the address of its steps, and for each slot the
-    places of the even and the odd view and the stride. Descriptors are found by their distance
-    from the first one.
-    """
-    views = [*others, *(v for slots in tables for slot in slots for v in slot[:2])]
-    views = list(dict.fromkeys(views))
-    writes = [v for v in views if v.buffer.role in ("temporary", "output")]
-    writes += [v for v in results if v not in views]
-    read_only = [v for v in views if v.buffer.role not in ("temporary", "output")]
-    place = {v: i for i, v in enumerate([*read_only, *writes])}
-    words: list[int] = []
-    distances: list[int] = []
-    for body, slots in zip(bodies, tables, strict=True):
-        assert body.table is not None
-        distances.append(len(words))
-        words += [len(slots), body.table.address]
-        for slot in slots:
-            words += [place[slot.even], place[slot.odd], slot.stride]
-    head = [*params, *(place[v] for v in others)]
-    plan.call(
-        routine,
-        read_only,
-        writes,
-        [1 + len(head) + len(distances), *head, *distances, *words],
-        eqn,
-        note,
-        resources=tuple(bodies),
-        checks=_checks(bodies),
-    )
-
-
-def _checks(bodies: Sequence[Body]) -> tuple[Callable[[], None], ...]:
-    """The checks of all steps of some bodies, each once."""
-    steps = (step for body in bodies for step in body.program.steps)
-    return tuple(dict.fromkeys(check for step in steps for check in step.checks))
-
-
-def _routine(name: str) -> Routine:
-    return Routine(f"control_{name}", _TEXTS[name], (native().execute_address,))
-
-
-# The parameters of all three: the address of `execute`, the distance from there to the first
-# descriptor, then their own.
-_BODY = """
-; Runs a body: fills its table for an iteration, then executes its steps.
-define internal void @{name}_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity,
-                                  ptr %execute) nounwind noinline {{
-entry:
-  %count = load i64, ptr %descriptor
-  %steps.at = getelementptr i64, ptr %descriptor, i64 1
-  %steps = load ptr, ptr %steps.at
-  %slots = getelementptr i64, ptr %descriptor, i64 2
-  %table = alloca ptr, i64 %count
-  br label %next
-next:
-  %s = phi i64 [0, %entry], [%s.next, %fill]
-  %more = icmp slt i64 %s, %count
-  br i1 %more, label %fill, label %go
-fill:
-  %slot = getelementptr [3 x i64], ptr %slots, i64 %s
-  %place.at = getelementptr i64, ptr %slot, i64 %parity
-  %place = load i64, ptr %place.at
-  %stride.at = getelementptr i64, ptr %slot, i64 2
-  %stride = load i64, ptr %stride.at
-  %base.at = getelementptr ptr, ptr %buffers, i64 %place
-  %base = load ptr, ptr %base.at
-  %distance = mul i64 %stride, %i
-  %pointer = getelementptr i8, ptr %base, i64 %distance
-  %entry.at = getelementptr ptr, ptr %table, i64 %s
-  store ptr %pointer, ptr %entry.at
-  %s.next = add i64 %s, 1
-  br label %next
-go:
-  call void %execute(ptr %table, ptr %steps)
-  ret void
-}}
-"""
 
 _SCAN = """
 ; Own parameters: the length, the first index, the step from index to index.
@@ -413,8 +284,3 @@ define void @control_cond(ptr %buffers, ptr %params) nounwind {
   ret void
 }
 """
-
-_TEXTS: Mapping[str, str] = {
-    name: _BODY.format(name=name) + text
-    for name, text in {"scan": _SCAN, "while": _WHILE, "cond": _COND}.items()
-}

@@ -18,7 +18,9 @@ from funcflow.backends.straight.code import Prepare, StraightCode, is_free
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn
 from funcflow.core.staging import stage_out
 from funcflow.lax.cond import cond_p, select_branches
-from funcflow.lax.while_loop import bind_while, until_all_done, while_p
+from funcflow.lax.while_binding import bind_while, while_p
+from funcflow.lax.while_loop import until_all_done
+from funcflow.lax.while_reverse import operands_of, reverse_together, reverse_while_p
 
 
 def lanes(closed: ClosedJaxpr, prepare: Prepare) -> ClosedJaxpr:
@@ -62,6 +64,8 @@ def _extents(eqn: JaxprEqn) -> tuple[int, ...]:
         return eqn.invars[0].aval.shape
     if eqn.primitive is while_p:
         return eqn.params["cond_jaxpr"].out_avals[0].shape
+    if eqn.primitive is reverse_while_p:
+        return eqn.invars[0].aval.shape
     return ()
 
 
@@ -76,10 +80,27 @@ def why_masked(eqn: JaxprEqn, prepare: Prepare) -> str | None:
     around = Lanes(extent, lambda: build.index(0))
     code = StraightCode(build, lambda x: build.const(x, x.dtype), prepare, around)
     try:
-        code.results(eqn, _unknown(eqn.invars, extent))
+        _try(code, eqn, _unknown(eqn.invars, extent))
     except NotStraight as error:
         return str(error)
     return None
+
+
+def _try(code: StraightCode, eqn: JaxprEqn, args: Sequence[Elements]) -> None:
+    """Write an equation as straight code.
+
+    Raises:
+        NotStraight: it cannot be written so.
+    """
+    if eqn.primitive is not reverse_while_p:
+        code.results(eqn, args)
+        return
+    params = eqn.params
+    step, pull = params["step_jaxpr"], params["pull_jaxpr"]
+    sizes = step, params["step_nconsts"], params["pull_nconsts"]
+    _, step_consts, pull_consts, carry, cotangents = operands_of(args, *sizes)
+    code.evaluate(code.prepare(step), [*step_consts, *carry])
+    code.evaluate(code.prepare(pull), [*pull_consts, *carry, *cotangents])
 
 
 def _unknown(atoms: Sequence[Atom], extent: int) -> list[Elements]:
@@ -104,6 +125,10 @@ def _masked(eqn: JaxprEqn) -> ClosedJaxpr:
         sizes = params["cond_nconsts"], params["body_nconsts"]
         cond, body = until_all_done(params["cond_jaxpr"], params["body_jaxpr"], *sizes)
         consts, rest, carry = args[: sizes[0]], args[: sum(sizes)], args[sum(sizes) :]
-        return bind_while(cond, body, consts, rest, carry)
+        return bind_while(cond, body, consts, rest, carry, params["checkpoint"])
 
-    return stage_out(branches if eqn.primitive is cond_p else loop, [v.aval for v in eqn.invars])
+    def back(*args: Atom) -> list[Atom]:
+        return reverse_together(*args, **params)
+
+    function = {cond_p: branches, while_p: loop, reverse_while_p: back}[eqn.primitive]
+    return stage_out(function, [v.aval for v in eqn.invars])

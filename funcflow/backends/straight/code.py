@@ -417,7 +417,7 @@ class StraightCode:
         reverse: bool,
     ) -> list[Elements | Resident]:
         """A scan of numbers that it counts, or of none: a while with a counter."""
-        end, one = (self.number(np.asarray(n, INDEX)) for n in (length, 1))
+        end = self.number(np.asarray(length, INDEX))
 
         def row(counter: Value) -> list[Elements]:
             if not xs:
@@ -429,10 +429,22 @@ class StraightCode:
             ]
             return arranged(numbers, [((), None)] * len(numbers))
 
+        return self.repeat(
+            end, carry, lambda counter, now: self.evaluate(body, [*consts, *now, *row(counter)])
+        )
+
+    def repeat(
+        self,
+        times: Value,
+        start: Sequence[Elements | Resident],
+        step: Callable[[Value, Sequence[Any]], Sequence[Elements | Resident]],
+    ) -> list[Any]:
+        """What is left after so many steps, each of which is given its number."""
+        one = self.number(np.asarray(1, INDEX))
         return self._loop(
-            carry,
-            lambda counter, now: self.let("lt", counter, end),
-            lambda counter, now: self.evaluate(body, [*consts, *now, *row(counter)]),
+            start,
+            lambda counter, now: self.let("lt", counter, times),
+            step,
             lambda counter: self.let("add", counter, one),
         )
 

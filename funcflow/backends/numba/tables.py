@@ -1,0 +1,150 @@
+"""Tables of steps that a native routine runs again and again.
+
+The body of a loop or of a branch is compiled like any program. The table of its steps wants the
+addresses of its arguments, outputs, arena and constants; these stand in memory of the outer
+program, and may advance from iteration to iteration.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from funcflow.backends.numba.runner import StepTable, native
+from funcflow.backends.passes.memory import Arena
+from funcflow.backends.planner import Planner
+from funcflow.backends.program import Program, Routine, View
+from funcflow.core.jaxpr import JaxprEqn
+
+
+class Body(Protocol):
+    """A compiled program whose steps are all native: `table` is None if they are not."""
+
+    @property
+    def program(self) -> Program: ...
+
+    @property
+    def arena(self) -> Arena: ...
+
+    @property
+    def table(self) -> StepTable | None: ...
+
+
+class Slot(NamedTuple):
+    """What an entry of a body's table points to: one view in even iterations, another in odd ones.
+
+    Both advance by `stride` bytes with each iteration.
+    """
+
+    even: View
+    odd: View
+    stride: int = 0
+
+    @staticmethod
+    def fixed(view: View) -> "Slot":
+        """The same in each iteration."""
+        return Slot(view, view)
+
+
+def private(plan: Planner, body: Body) -> list[Slot]:
+    """A body's own slots: its arena, and its constants."""
+    arena = plan.temporary((body.arena.size,), np.uint8)
+    constants = [plan.constant(value) for _, value in body.program.constants]
+    return [Slot.fixed(arena), *map(Slot.fixed, constants)]
+
+
+def call(
+    plan: Planner,
+    eqn: JaxprEqn,
+    note: str,
+    routine: Routine,
+    bodies: Sequence[Body],
+    tables: Sequence[Sequence[Slot]],
+    results: Sequence[View],
+    params: Sequence[int],
+    others: Sequence[View] = (),
+    failures: Sequence[Callable[[], None]] = (),
+) -> None:
+    """A step that runs bodies; `failures` are checks of its own.
+
+    Its parameters are the routine's own, the places of `others` among the buffers, and for each
+    body its descriptor: the number of slots, the address of its steps, and for each slot the
+    places of the even and the odd view and the stride. Descriptors are found by their distance
+    from the first one.
+    """
+    views = [*others, *(v for slots in tables for slot in slots for v in slot[:2])]
+    views = list(dict.fromkeys(views))
+    writes = [v for v in views if v.buffer.role in ("temporary", "output")]
+    writes += [v for v in results if v not in views]
+    read_only = [v for v in views if v.buffer.role not in ("temporary", "output")]
+    place = {v: i for i, v in enumerate([*read_only, *writes])}
+    words: list[int] = []
+    distances: list[int] = []
+    for body, slots in zip(bodies, tables, strict=True):
+        assert body.table is not None
+        distances.append(len(words))
+        words += [len(slots), body.table.address]
+        for slot in slots:
+            words += [place[slot.even], place[slot.odd], slot.stride]
+    head = [*params, *(place[v] for v in others)]
+    plan.call(
+        routine,
+        read_only,
+        writes,
+        [1 + len(head) + len(distances), *head, *distances, *words],
+        eqn,
+        note,
+        resources=tuple(bodies),
+        checks=(*failures, *checks(bodies)),
+    )
+
+
+def checks(bodies: Sequence[Body]) -> tuple[Callable[[], None], ...]:
+    """The checks of all steps of some bodies, each once."""
+    steps = (step for body in bodies for step in body.program.steps)
+    return tuple(dict.fromkeys(check for step in steps for check in step.checks))
+
+
+def routine(name: str, text: str) -> Routine:
+    """A routine that runs bodies by `@{name}_body`, whose first parameter is what it passes on.
+
+    The parameters of each are the address of `execute`, the distance from there to the first
+    descriptor, then its own.
+    """
+    return Routine(f"control_{name}", _BODY.format(name=name) + text, (native().execute_address,))
+
+
+_BODY = """
+; Runs a body: fills its table for an iteration, then executes its steps.
+define internal void @{name}_body(ptr %buffers, ptr %descriptor, i64 %i, i64 %parity,
+                                  ptr %execute) nounwind noinline {{
+entry:
+  %count = load i64, ptr %descriptor
+  %steps.at = getelementptr i64, ptr %descriptor, i64 1
+  %steps = load ptr, ptr %steps.at
+  %slots = getelementptr i64, ptr %descriptor, i64 2
+  %table = alloca ptr, i64 %count
+  br label %next
+next:
+  %s = phi i64 [0, %entry], [%s.next, %fill]
+  %more = icmp slt i64 %s, %count
+  br i1 %more, label %fill, label %go
+fill:
+  %slot = getelementptr [3 x i64], ptr %slots, i64 %s
+  %place.at = getelementptr i64, ptr %slot, i64 %parity
+  %place = load i64, ptr %place.at
+  %stride.at = getelementptr i64, ptr %slot, i64 2
+  %stride = load i64, ptr %stride.at
+  %base.at = getelementptr ptr, ptr %buffers, i64 %place
+  %base = load ptr, ptr %base.at
+  %distance = mul i64 %stride, %i
+  %pointer = getelementptr i8, ptr %base, i64 %distance
+  %entry.at = getelementptr ptr, ptr %table, i64 %s
+  store ptr %pointer, ptr %entry.at
+  %s.next = add i64 %s, 1
+  br label %next
+go:
+  call void %execute(ptr %table, ptr %steps)
+  ret void
+}}
+"""

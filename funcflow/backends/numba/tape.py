@@ -1,0 +1,463 @@
+"""Going back through while loops, natively: the tape is memory that a routine asks for.
+
+How many steps there are is known when the routine runs. It takes memory for the carries of all of
+them, has these written and read, and gives it back. Where both jaxprs are straight code, one kernel
+does that, with a stretch of the tape for each lane (`families/tapes.py`). Otherwise they are tables
+of steps that read and write the rows of the tape where they are.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+import numpy as np
+
+from funcflow.backends.families.tapes import taped_kernel
+from funcflow.backends.numba import tables
+from funcflow.backends.numba.tables import Body, Slot
+from funcflow.backends.passes.lanes import decide_apart
+from funcflow.backends.planner import Lowering, Planner
+from funcflow.backends.program import Program, Routine, View
+from funcflow.backends.straight.arrays import NotStraight
+from funcflow.core.errors import OutOfMemoryError
+from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
+from funcflow.core.primitive import Primitive
+from funcflow.lax.while_reverse import ended_p, no_end, operands_of, reverse_while_p
+
+
+def lowerings(
+    compile_body: Callable[[ClosedJaxpr], Body], executable: Callable[[Program], Body]
+) -> Mapping[Primitive, Lowering]:
+    """The lowerings, with what compiles bodies and what makes them of programs."""
+
+    def lowering(plan: Planner, eqn: JaxprEqn) -> None:
+        try:
+            _lower_kernel(plan, eqn, executable)
+        except NotStraight as error:
+            reason = str(error)
+        else:
+            return
+        if decide_apart(eqn):
+            plan.host(eqn, f"lanes that decide for themselves have no table; {reason}")
+            return
+        bodies = [compile_body(eqn.params[name]) for name in ("step_jaxpr", "pull_jaxpr")]
+        if any(body.table is None for body in bodies):
+            plan.host(eqn, "the body of the loop has host steps")
+        else:
+            _lower_tables(
+                plan,
+                eqn,
+                f"tape, as long as the loop was: tables of steps, since {reason}",
+                *bodies,
+            )
+
+    return {reverse_while_p: lowering, ended_p: _lower_ended}
+
+
+# --- as one kernel ----------------------------------------------------------------------------
+
+
+def _lower_kernel(plan: Planner, eqn: JaxprEqn, executable: Callable[[Program], Body]) -> None:
+    kernel = taped_kernel(eqn)
+    body = executable(kernel.program)
+    operands = [plan.dense(plan.operand(v)) for v in eqn.invars]
+    results = [plan.result(v) for v in eqn.outvars]
+    count = operands[0]
+    first = plan.temporary(count.shape, np.int64)
+    rows = [plan.temporary((1,), np.uint8) for _ in kernel.row_bytes]
+    slots = [
+        *map(Slot.fixed, [first, *operands]),
+        *map(Slot.fixed, [*results, *rows]),
+        *tables.private(plan, body),
+    ]
+    words = [count.size, kernel.lanes, *_tape_words(kernel.row_bytes)]
+    tables.call(
+        plan,
+        eqn,
+        "tape, as long as the loop was: one kernel, with the state in registers",
+        tables.routine("tape_kernel", _OPEN.format(name="tape_kernel") + _KERNEL),
+        [body],
+        [slots],
+        results,
+        words,
+        [count, first, *rows],
+        (check,),
+    )
+
+
+# --- as tables --------------------------------------------------------------------------------
+
+
+def _lower_tables(plan: Planner, eqn: JaxprEqn, note: str, step: Body, pull: Body) -> None:
+    params = eqn.params
+    operands = [plan.dense(plan.operand(v)) for v in eqn.invars]
+    count, step_consts, pull_consts, start, cotangents = operands_of(
+        operands, params["step_jaxpr"], params["step_nconsts"], params["pull_nconsts"]
+    )
+    results = [plan.result(v) for v in eqn.outvars]
+    pairs: list[tuple[View, View]] = []
+    for ct, result in zip(cotangents, results, strict=True):
+        even, odd = (plan.temporary(result.shape, result.dtype) for _ in range(2))
+        plan.copy(ct, even)
+        pairs.append((even, odd))
+    sizes = [x.buffer.nbytes if x.dense else x.size * x.dtype.itemsize for x in start]
+    rows, nexts = ([plan.temporary((1,), np.uint8) for _ in start] for _ in range(2))
+    read = [Slot(row, row, size) for row, size in zip(rows, sizes, strict=True)]
+    slots = [
+        [
+            *map(Slot.fixed, step_consts),
+            *read,
+            *(Slot(row, row, size) for row, size in zip(nexts, sizes, strict=True)),
+            *tables.private(plan, step),
+        ],
+        [
+            *map(Slot.fixed, pull_consts),
+            *read,
+            *(Slot(even, odd) for even, odd in pairs),
+            *(Slot(odd, even) for even, odd in pairs),
+            *tables.private(plan, pull),
+        ],
+    ]
+    words = [len(results), *(r.size * r.dtype.itemsize for r in results), *_tape_words(sizes)]
+    moves = [view for pair, r in zip(pairs, results, strict=True) for view in (*pair, r)]
+    others = [count, *moves, *rows, *nexts, *start]
+    tables.call(
+        plan,
+        eqn,
+        note,
+        tables.routine("tape_tables", _OPEN.format(name="tape_tables") + _TABLES),
+        [step, pull],
+        slots,
+        results,
+        words,
+        others,
+        (check,),
+    )
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+_failed = (ctypes.c_int64 * 2)()  # bytes of a tape there was no memory for; steps without an end
+
+
+def check() -> None:
+    """Raise what was noted since the last call, by any thread.
+
+    Raises:
+        OutOfMemoryError: a tape took too much memory.
+        NotDifferentiableError: a loop had no end.
+    """
+    nbytes, steps = _failed
+    _failed[:] = 0, 0
+    if steps:
+        raise no_end(steps)
+    if nbytes:
+        raise OutOfMemoryError(
+            f"while_loop: the values of all steps, which the reverse pass keeps, take {nbytes} "
+            "bytes, more than half of the machine's memory",
+            mend="keep fewer: while_loop(..., checkpoint='log') or checkpoint=1000",
+        )
+
+
+@cache
+def _most_bytes() -> int:
+    """Half of the machine's memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):  # no such names on this system
+        return 2**62
+
+
+def _tape_words(row_bytes: Sequence[int]) -> list[int]:
+    """What `@{name}_open` needs to know."""
+    return [_most_bytes(), ctypes.addressof(_failed), len(row_bytes), *row_bytes]
+
+
+# --- native code ------------------------------------------------------------------------------
+
+_OPEN = """
+declare ptr @malloc(i64)
+declare void @free(ptr)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+
+; Takes memory for tapes of so many rows; the address of each goes to its place among the buffers.
+; Words: the most bytes there may be, where failures are noted, the number of tapes, and the bytes
+; of a row of each. Null if there is no memory.
+define internal ptr @{name}_open(ptr %buffers, ptr %places, ptr %words, i64 %rows) nounwind {{
+entry:
+  %most = load i64, ptr %words
+  %failed.at = getelementptr i64, ptr %words, i64 1
+  %failed = load ptr, ptr %failed.at
+  %count.at = getelementptr i64, ptr %words, i64 2
+  %count = load i64, ptr %count.at
+  %sizes = getelementptr i64, ptr %words, i64 3
+  br label %sum
+sum:
+  %s = phi i64 [0, %entry], [%s.next, %add]
+  %bytes = phi i64 [64, %entry], [%bytes.next, %add]
+  %s.more = icmp slt i64 %s, %count
+  br i1 %s.more, label %add, label %ask
+add:
+  %s.size.at = getelementptr i64, ptr %sizes, i64 %s
+  %s.size = load i64, ptr %s.size.at
+  %s.exact = mul i64 %s.size, %rows
+  %s.room = add i64 %s.exact, 63
+  %s.bytes = and i64 %s.room, -64
+  %bytes.next = add i64 %bytes, %s.bytes
+  %s.next = add i64 %s, 1
+  br label %sum
+ask:
+  %fits = icmp sle i64 %bytes, %most
+  br i1 %fits, label %take, label %none
+take:
+  %memory = call ptr @malloc(i64 %bytes)
+  %got = icmp ne ptr %memory, null
+  br i1 %got, label %begin, label %none
+none:
+  store i64 %bytes, ptr %failed
+  ret ptr null
+begin:
+  %address = ptrtoint ptr %memory to i64
+  %address.up = add i64 %address, 63
+  %aligned = and i64 %address.up, -64
+  br label %next
+next:
+  %n = phi i64 [0, %begin], [%n.next, %place]
+  %at = phi i64 [%aligned, %begin], [%at.next, %place]
+  %n.more = icmp slt i64 %n, %count
+  br i1 %n.more, label %place, label %done
+place:
+  %place.at = getelementptr i64, ptr %places, i64 %n
+  %place.number = load i64, ptr %place.at
+  %entry.at = getelementptr ptr, ptr %buffers, i64 %place.number
+  %pointer = inttoptr i64 %at to ptr
+  store ptr %pointer, ptr %entry.at
+  %n.size.at = getelementptr i64, ptr %sizes, i64 %n
+  %n.size = load i64, ptr %n.size.at
+  %n.exact = mul i64 %n.size, %rows
+  %n.room = add i64 %n.exact, 63
+  %n.bytes = and i64 %n.room, -64
+  %at.next = add i64 %at, %n.bytes
+  %n.next = add i64 %n, 1
+  br label %next
+done:
+  ret ptr %memory
+}}
+"""
+
+_KERNEL = """
+; Own parameters: the number of counts, how many rows a step has; what `open` needs;
+; the places of the counts, of the numbers of the first rows, and of the tapes.
+define void @control_tape_kernel(ptr %buffers, ptr %params) nounwind {
+entry:
+  %execute = load ptr, ptr %params
+  %head.at = getelementptr i64, ptr %params, i64 1
+  %head = load i64, ptr %head.at
+  %counts.at = getelementptr i64, ptr %params, i64 2
+  %counts = load i64, ptr %counts.at
+  %each.at = getelementptr i64, ptr %params, i64 3
+  %each = load i64, ptr %each.at
+  %words = getelementptr i64, ptr %params, i64 4
+  %tapes.at = getelementptr i64, ptr %words, i64 2
+  %tapes = load i64, ptr %tapes.at
+  %words.end = getelementptr i64, ptr %words, i64 3
+  %places = getelementptr i64, ptr %words.end, i64 %tapes
+  %count.place = load i64, ptr %places
+  %count.at = getelementptr ptr, ptr %buffers, i64 %count.place
+  %count = load ptr, ptr %count.at
+  %first.place.at = getelementptr i64, ptr %places, i64 1
+  %first.place = load i64, ptr %first.place.at
+  %first.at = getelementptr ptr, ptr %buffers, i64 %first.place
+  %first = load ptr, ptr %first.at
+  %tape.places = getelementptr i64, ptr %places, i64 2
+  br label %sum
+sum:
+  %i = phi i64 [0, %entry], [%i.next, %add]
+  %total = phi i64 [0, %entry], [%total.next, %add]
+  %more = icmp slt i64 %i, %counts
+  br i1 %more, label %add, label %open
+add:
+  %first.i = getelementptr i64, ptr %first, i64 %i
+  store i64 %total, ptr %first.i
+  %count.i.at = getelementptr i32, ptr %count, i64 %i
+  %count.i = load i32, ptr %count.i.at
+  %steps.any = sext i32 %count.i to i64
+  %some = icmp sgt i64 %steps.any, 0
+  %steps = select i1 %some, i64 %steps.any, i64 0
+  %total.next = add i64 %total, %steps
+  %i.next = add i64 %i, 1
+  br label %sum
+open:
+  %rows = mul i64 %total, %each
+  %memory = call ptr @tape_kernel_open(ptr %buffers, ptr %tape.places, ptr %words, i64 %rows)
+  %got = icmp ne ptr %memory, null
+  br i1 %got, label %run, label %done
+run:
+  %descriptor = getelementptr i64, ptr %head.at, i64 %head
+  call void @tape_kernel_body(ptr %buffers, ptr %descriptor, i64 0, i64 0, ptr %execute)
+  call void @free(ptr %memory)
+  br label %done
+done:
+  ret void
+}
+"""
+
+_TABLES = """
+; Own parameters: the number of cotangents and the bytes of each; what `open` needs; the places of
+; the count; of the two copies and the result of each cotangent; of the tapes, of their second rows,
+; and of what is their first one.
+define void @control_tape_tables(ptr %buffers, ptr %params) nounwind {
+entry:
+  %execute = load ptr, ptr %params
+  %head.at = getelementptr i64, ptr %params, i64 1
+  %head = load i64, ptr %head.at
+  %cts.at = getelementptr i64, ptr %params, i64 2
+  %cts = load i64, ptr %cts.at
+  %sizes = getelementptr i64, ptr %params, i64 3
+  %words = getelementptr i64, ptr %sizes, i64 %cts
+  %tapes.at = getelementptr i64, ptr %words, i64 2
+  %tapes = load i64, ptr %tapes.at
+  %row.sizes = getelementptr i64, ptr %words, i64 3
+  %places = getelementptr i64, ptr %row.sizes, i64 %tapes
+  %count.place = load i64, ptr %places
+  %count.at = getelementptr ptr, ptr %buffers, i64 %count.place
+  %count.pointer = load ptr, ptr %count.at
+  %count.narrow = load i32, ptr %count.pointer
+  %count = sext i32 %count.narrow to i64
+  %moves = getelementptr i64, ptr %places, i64 1
+  %moves.words = mul i64 %cts, 3
+  %tape.places = getelementptr i64, ptr %moves, i64 %moves.words
+  %next.places = getelementptr i64, ptr %tape.places, i64 %tapes
+  %start.places = getelementptr i64, ptr %next.places, i64 %tapes
+  %step = getelementptr i64, ptr %head.at, i64 %head
+  %distance.at = getelementptr i64, ptr %step, i64 -1
+  %distance = load i64, ptr %distance.at
+  %pull = getelementptr i64, ptr %step, i64 %distance
+  %some = icmp sgt i64 %count, 0
+  %rows = select i1 %some, i64 %count, i64 1
+  %memory = call ptr @tape_tables_open(ptr %buffers, ptr %tape.places, ptr %words, i64 %rows)
+  %got = icmp ne ptr %memory, null
+  br i1 %got, label %begin, label %done
+begin:
+  %t = phi i64 [0, %entry], [%t.next, %first]
+  %t.more = icmp slt i64 %t, %tapes
+  br i1 %t.more, label %first, label %forward
+first:
+  %row.size.at = getelementptr i64, ptr %row.sizes, i64 %t
+  %row.size = load i64, ptr %row.size.at
+  %tape.place.at = getelementptr i64, ptr %tape.places, i64 %t
+  %tape.place = load i64, ptr %tape.place.at
+  %tape.at = getelementptr ptr, ptr %buffers, i64 %tape.place
+  %tape = load ptr, ptr %tape.at
+  %start.place.at = getelementptr i64, ptr %start.places, i64 %t
+  %start.place = load i64, ptr %start.place.at
+  %start.at = getelementptr ptr, ptr %buffers, i64 %start.place
+  %start = load ptr, ptr %start.at
+  call void @llvm.memcpy.p0.p0.i64(ptr %tape, ptr %start, i64 %row.size, i1 false)
+  %next.place.at = getelementptr i64, ptr %next.places, i64 %t
+  %next.place = load i64, ptr %next.place.at
+  %next.at = getelementptr ptr, ptr %buffers, i64 %next.place
+  %second = getelementptr i8, ptr %tape, i64 %row.size
+  store ptr %second, ptr %next.at
+  %t.next = add i64 %t, 1
+  br label %begin
+forward:
+  %f = phi i64 [0, %begin], [%f.next, %walk]
+  %f.next = add i64 %f, 1
+  %f.more = icmp slt i64 %f.next, %count
+  br i1 %f.more, label %walk, label %back
+walk:
+  call void @tape_tables_body(ptr %buffers, ptr %step, i64 %f, i64 0, ptr %execute)
+  br label %forward
+back:
+  %n = phi i64 [0, %forward], [%n.next, %return]
+  %parity = and i64 %n, 1
+  %n.more = icmp slt i64 %n, %count
+  br i1 %n.more, label %return, label %finish
+return:
+  %n.next = add i64 %n, 1
+  %i = sub i64 %count, %n.next
+  call void @tape_tables_body(ptr %buffers, ptr %pull, i64 %i, i64 %parity, ptr %execute)
+  br label %back
+finish:
+  call void @free(ptr %memory)
+  br label %move
+move:
+  %c = phi i64 [0, %finish], [%c.next, %copy]
+  %c.more = icmp slt i64 %c, %cts
+  br i1 %c.more, label %copy, label %done
+copy:
+  %triple = getelementptr [3 x i64], ptr %moves, i64 %c
+  %from.place.at = getelementptr i64, ptr %triple, i64 %parity
+  %from.place = load i64, ptr %from.place.at
+  %to.place.at = getelementptr i64, ptr %triple, i64 2
+  %to.place = load i64, ptr %to.place.at
+  %from.at = getelementptr ptr, ptr %buffers, i64 %from.place
+  %from = load ptr, ptr %from.at
+  %to.at = getelementptr ptr, ptr %buffers, i64 %to.place
+  %to = load ptr, ptr %to.at
+  %size.at = getelementptr i64, ptr %sizes, i64 %c
+  %size = load i64, ptr %size.at
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %size, i1 false)
+  %c.next = add i64 %c, 1
+  br label %move
+done:
+  ret void
+}
+"""
+
+
+# --- the end ----------------------------------------------------------------------------------
+
+
+def _lower_ended(plan: Planner, eqn: JaxprEqn) -> None:
+    (count,) = (plan.dense(plan.operand(v)) for v in eqn.invars)
+    steps_at = ctypes.addressof(_failed) + ctypes.sizeof(ctypes.c_int64)
+    plan.call(
+        Routine("ended", _ENDED),
+        [count],
+        [plan.result(eqn.outvars[0])],
+        [steps_at, eqn.params["limit"], count.size],
+        eqn,
+        "the loop must have ended by itself",
+        checks=(check,),
+    )
+
+
+_ENDED = """
+; Copies counts of steps, and notes the limit if one has reached it. Parameters: where it is noted,
+; the limit, the number of counts.
+define void @ended(ptr %buffers, ptr %params) nounwind {
+entry:
+  %from = load ptr, ptr %buffers
+  %to.at = getelementptr ptr, ptr %buffers, i64 1
+  %to = load ptr, ptr %to.at
+  %failed = load ptr, ptr %params
+  %limit.at = getelementptr i64, ptr %params, i64 1
+  %limit = load i64, ptr %limit.at
+  %size.at = getelementptr i64, ptr %params, i64 2
+  %size = load i64, ptr %size.at
+  br label %next
+next:
+  %i = phi i64 [0, %entry], [%i.next, %kept]
+  %more = icmp slt i64 %i, %size
+  br i1 %more, label %copy, label %done
+copy:
+  %from.i = getelementptr i32, ptr %from, i64 %i
+  %count = load i32, ptr %from.i
+  %to.i = getelementptr i32, ptr %to, i64 %i
+  store i32 %count, ptr %to.i
+  %i.next = add i64 %i, 1
+  %wide = sext i32 %count to i64
+  %reached = icmp sge i64 %wide, %limit
+  br i1 %reached, label %note, label %kept
+note:
+  store i64 %limit, ptr %failed
+  br label %kept
+kept:
+  br label %next
+done:
+  ret void
+}
+"""
