@@ -1,11 +1,11 @@
 """Batching: carry the place of a mapped axis along with every value."""
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from funcflow.core import rules
-from funcflow.core.array import aval_of, shape_of
+from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray
 from funcflow.core.axes import Axis, bind_axis
 from funcflow.core.evaluate import eval_closed
@@ -77,41 +77,38 @@ class BatchTrace(Trace):
             return self.parent.process(primitive, args, params)
         rule = rules.batch[primitive]
         source = user_source() if self.parent is not EVAL else None  # where notes are read later
+        context = BatchContext(self)
         if source is None:
-            out, dim = under(self.parent, rule, BatchContext(self), values, dims, **params)
+            out, dim = under(self.parent, rule, context, values, dims, **params)
         else:
-            lanes = self.lanes(primitive, values, dims, params)
+            find = partial(self.places_of_results, primitive, values, dims, params)
+            operands = places(values, dims)
+            lanes = Lanes(primitive.name, self.size, self.axis_name, operands, find)
             noted = source.noted(lanes)
-            context = BatchContext(self)
             out, dim = attributed(noted, under, self.parent, rule, context, values, dims, **params)
-            several = primitive.multiple_results
-            lanes.settle(places(out, dim) if several else places((out,), (dim,)))
+            lanes.settle(places(out, dim) if primitive.multiple_results else places([out], [dim]))
         if primitive.multiple_results:
             return [self.join(x, d) for x, d in zip(out, dim, strict=True)]
         return self.join(out, dim)
 
-    def lanes(
+    def places_of_results(
         self,
         primitive: Primitive,
         values: Sequence[Any],
         dims: Sequence[int | None],
         params: dict[str, Any],
-    ) -> Lanes:
-        """The note on an operation that is mapped."""
+    ) -> list[Place]:
+        """Where an operation's results are mapped, without computing them."""
+        found: list[Place] = []
 
-        def find() -> list[Place]:
-            found: list[Place] = []
+        def function(*args: Any) -> list[Any]:
+            out, dim = rules.batch[primitive](BatchContext(self), args, dims, **params)
+            outs, dims_out = (out, dim) if primitive.multiple_results else ([out], [dim])
+            found[:] = places(outs, dims_out)
+            return outs
 
-            def function(*args: Any) -> list[Any]:
-                out, dim = rules.batch[primitive](BatchContext(self), args, dims, **params)
-                outs, dims_out = (out, dim) if primitive.multiple_results else ([out], [dim])
-                found[:] = places(outs, dims_out)
-                return outs
-
-            stage_out(function, [aval_of(x) for x in values])
-            return found
-
-        return Lanes(primitive.name, self.size, self.axis_name, places(values, dims), find)
+        stage_out(function, [aval_of(x) for x in values])
+        return found
 
     def reduces_here(self, primitive: Primitive, params: dict[str, Any]) -> bool:
         """Whether the primitive (or a jaxpr in it) uses this trace's named axis."""
@@ -136,7 +133,7 @@ class BatchTrace(Trace):
 
 def places(values: Sequence[Any], dims: Sequence[int | None]) -> list[Place]:
     """Where the mapped axis lies in those of the values that have it."""
-    return [(shape_of(x), d) for x, d in zip(values, dims, strict=True) if d is not None]
+    return [(aval_of(x), d) for x, d in zip(values, dims, strict=True) if d is not None]
 
 
 class BatchContext:

@@ -7,11 +7,12 @@ speak of the user's program: of a derivative, and of the lanes of `vmap` instead
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, TypeAlias
 
+from funcflow.core.aval import ShapedArray
 from funcflow.core.source import Source
 from funcflow.core.typing import Shape
 
-# An array's shape, and which of its axes is the mapped one.
-Place: TypeAlias = tuple[Shape, int]
+# An array's type, and which of its axes is the mapped one.
+Place: TypeAlias = tuple[ShapedArray, int]
 
 # The operation is the transpose of one that belongs to the source line.
 TRANSPOSED = "transposed"
@@ -79,7 +80,7 @@ class Lanes:
         results = self._find() if self._results is None else self._results
         itself = primitive == self.primitive and not derived
         places = results if itself else [*results, *self.operands]
-        axes = {axis for known, axis in places if known == shape}
+        axes = {axis for aval, axis in places if aval.shape == shape}
         return axes.pop() if len(axes) == 1 else None
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 import funcflow as ff
 import funcflow.numpy as fnp
+from funcflow.core.aval import ShapedArray
 from funcflow.core.source import Source
 from funcflow.transforms.notes import (
     ForwardRule,
@@ -19,8 +20,9 @@ HERE = Source("model.py", 3, "loss")
 
 
 def lanes(primitive, size, operands, results, name=None):
-    note = Lanes(primitive, size, name, operands, list)
-    note.settle(results)
+    places = [[(ShapedArray(s, np.dtype("f4")), d) for s, d in xs] for xs in (operands, results)]
+    note = Lanes(primitive, size, name, places[0], list)
+    note.settle(places[1])
     return note
 
 
