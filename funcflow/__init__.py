@@ -31,7 +31,6 @@ from funcflow.core.config import config as config
 from funcflow.core.config import enable_x64 as enable_x64
 from funcflow.core.dtypes import float0 as float0
 from funcflow.core.pprint import jaxpr_to_text as jaxpr_to_text
-from funcflow.core.trace import debug_nans as debug_nans
 from funcflow.transforms.callback import io_callback as io_callback
 from funcflow.transforms.callback import pure_callback as pure_callback
 from funcflow.transforms.checkpoint import checkpoint as checkpoint
@@ -43,6 +42,7 @@ from funcflow.transforms.custom_gradient import custom_gradient as custom_gradie
 from funcflow.transforms.custom_jvp import custom_jvp as custom_jvp
 from funcflow.transforms.custom_rule import custom_rule as custom_rule
 from funcflow.transforms.custom_vjp import custom_vjp as custom_vjp
+from funcflow.transforms.debug_nans import debug_nans as debug_nans
 from funcflow.transforms.devices import Device as Device
 from funcflow.transforms.devices import block_until_ready as block_until_ready
 from funcflow.transforms.devices import default_backend as default_backend

@@ -209,8 +209,12 @@ class NaNError(FuncflowError, FloatingPointError):
         with ff.debug_nans():
             fnp.log(fnp.array(-1.0))
 
-    Mend: the message names the operation and the first index.
+    Mend: the message names the operation that made it and its operands, with the line, the
+    iterations of loops, the lane of `vmap` and the index.
     """
+
+    # The operand that was NaN already, by number, and the index in it, if one was.
+    operand: tuple[int, tuple[int, ...]] | None = None
 
 
 class JaxprTypeError(FuncflowError, TypeError):

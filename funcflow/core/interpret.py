@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from funcflow.core import rules
-from funcflow.core.array import NUMPY_SCALAR, as_buffer, wrap
+from funcflow.core.array import NUMPY_SCALAR, as_buffer
 from funcflow.core.backend import array_namespace
-from funcflow.core.evaluate import eval_closed, last_uses
+from funcflow.core.evaluate import last_uses
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
-from funcflow.core.trace import EVAL, current_trace
 
 
 class BufferProgram:
@@ -87,11 +86,5 @@ bodies: ContextVar[Callable[[ClosedJaxpr], Callable[..., Sequence[Any]]] | None]
 
 def eval_buffers(closed: ClosedJaxpr, buffers: Sequence[Any]) -> list[Any]:
     """`eval_closed` from buffers to buffers, for the implementations of primitives."""
-    if current_trace.get() is EVAL:
-        compiled = bodies.get()
-        return (
-            list(compiled(closed)(*buffers)) if compiled is not None else _program(closed)(buffers)
-        )
-    # a checking trace wants to see each operation
-    arrays = [wrap(x, a.weak_type) for x, a in zip(buffers, closed.in_avals, strict=True)]
-    return [as_buffer(x) for x in eval_closed(closed, *arrays)]
+    compiled = bodies.get()
+    return list(compiled(closed)(*buffers)) if compiled is not None else _program(closed)(buffers)

@@ -8,13 +8,17 @@ microsecond: whether a code object is ours is remembered per file name.
 import contextlib
 import linecache
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
 from os.path import dirname, sep
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import optree
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _PACKAGE = dirname(dirname(__file__)) + sep
 _OPTREE = dirname(str(optree.__file__)) + sep
@@ -23,11 +27,29 @@ _internal: dict[str, bool] = {"<string>": False}
 
 
 class Source(NamedTuple):
-    """A place in a program: file, line and the function it lies in."""
+    """A place in a program: file, line and the function it lies in.
+
+    Transforms add notes: what they made of the operations of that place, first one first. They are
+    no part of the place: sources are equal if their places are.
+    """
 
     file: str
     line: int
     function: str
+    notes: tuple[object, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and self[:3] == other[:3]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:3])
+
+    def noted(self, note: object) -> "Source":
+        """The same place with one more note."""
+        return Source(self.file, self.line, self.function, (*self.notes, note))
 
     def __str__(self) -> str:
         return f"{self.place} ({self.function})"
@@ -85,6 +107,34 @@ def at_source(source: Source | None) -> Generator[None]:
         yield
     finally:
         _override.reset(token)
+
+
+def attributed(
+    source: Source | None, function: Callable[..., Any], *args: Any, **params: Any
+) -> Any:
+    """Call `function`; everything staged meanwhile is attributed to `source`."""
+    token = _override.set(source)
+    try:
+        return function(*args, **params)
+    finally:
+        _override.reset(token)
+
+
+def own_lines(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A user's function, with what it stages attributed to its own lines.
+
+    For rules, which are called while a transform replays a jaxpr, and so attributes everything to
+    the line where the function was called that the rule belongs to. Rules of this package stay so.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None or is_internal(code.co_filename):
+        return function
+
+    @wraps(function)
+    def rule(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return attributed(None, function, *args, **kwargs)
+
+    return rule
 
 
 def set_source(source: Source | None) -> None:

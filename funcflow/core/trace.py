@@ -18,7 +18,6 @@ from funcflow.core.backend import array_namespace
 from funcflow.core.errors import (
     ConcretizationTypeError,
     LeafTypeError,
-    NaNError,
     TracerArrayConversionError,
     TracerBoolConversionError,
     TracerIntegerConversionError,
@@ -167,17 +166,6 @@ class EvalTrace(Trace):
         return as_buffer(x)
 
 
-class CheckedEvalTrace(EvalTrace):
-    """Compute at once and refuse results that hold a NaN (see `debug_nans`)."""
-
-    __slots__ = ()
-
-    def process(self, primitive: "Primitive", args: Sequence[Any], params: dict[str, Any]) -> Any:
-        out = super().process(primitive, args, params)
-        check_nans(primitive.name, out if primitive.multiple_results else [out])
-        return out
-
-
 EVAL = EvalTrace(None)
 current_trace: ContextVar[Trace] = ContextVar("current_trace", default=EVAL)
 
@@ -224,28 +212,3 @@ def leaked(x: Tracer) -> UnexpectedTracerError:
         "traced in",
         mend="return the value from the traced function instead of storing it outside",
     )
-
-
-@contextmanager
-def debug_nans(enable: bool = True) -> Generator[None]:
-    """Raise `NaNError` in the block as soon as an operation gives a NaN, naming the line.
-
-    Jitted functions are evaluated operation by operation meanwhile.
-    """
-    with set_trace(CheckedEvalTrace(None) if enable else EVAL):
-        yield
-
-
-def check_nans(name: str, results: Sequence[Array]) -> None:
-    """Raise if a floating result holds a NaN."""
-    for result in results:
-        buffer = as_buffer(result)
-        if buffer.dtype.kind not in "fcV" or buffer.dtype.itemsize == 0:
-            continue
-        bad = np.isnan(buffer)
-        if bad.any():
-            index = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise NaNError(
-                f"{name}: the result {aval_of(result)} is NaN at index {index}",
-                mend="look at the inputs of this line",
-            )

@@ -7,6 +7,7 @@ from funcflow.core.array import aval_of
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.rewrite import dce_closed, hoist
+from funcflow.core.source import attributed, user_source
 from funcflow.core.staging import stage_out
 
 while_p = Primitive("while", multiple_results=True)
@@ -47,6 +48,19 @@ def bind_while(
         checkpoint=checkpoint,
         apart=apart,
     )
+
+
+# A note at the source of a loop over the steps of another: its first value is the number of one.
+STEP_NUMBER = "step number"
+
+
+def over_steps(
+    cond: Callable[..., Any], body: Callable[..., Any], carry: Sequence[Any]
+) -> list[Any]:
+    """`while_of`, for a loop over the steps of another, whose number comes first in the carry."""
+    source = user_source()
+    noted = None if source is None else source.noted(STEP_NUMBER)
+    return attributed(noted, while_of, cond, body, carry)
 
 
 def while_of(

@@ -18,7 +18,7 @@ from funcflow.lax.comparison import eq, gt, lt, select_n
 from funcflow.lax.dynamic import dynamic_index_in_dim, dynamic_update_index_in_dim
 from funcflow.lax.forms import add
 from funcflow.lax.shape import broadcast
-from funcflow.lax.while_binding import while_of
+from funcflow.lax.while_binding import over_steps
 
 # The number of steps is an int32, so halving what is left takes at most 31 checkpoints.
 _MIDPOINTS = 32
@@ -82,7 +82,7 @@ def pull_back(
             return [j, select_n(reached, next_mark, mark(j, target)), top, *carry, *stack]
 
         state = [j, mark(j, target), top, *carry, *stack]
-        return while_of(lambda j, *_: lt(j, target), walk, state)
+        return over_steps(lambda j, *_: lt(j, target), walk, state)
 
     def midpoint(j: Any, target: Any) -> Any:
         return add(j, shift_right_logical(add(sub(target, j), _ONE), _ONE))
@@ -103,4 +103,4 @@ def pull_back(
         return [sub(i, _ONE), select_n(used, top, sub(top, _ONE)), *stack, *cotangents]
 
     state = [sub(count, _ONE), top, *stack, *cotangents]
-    return while_of(lambda i, *_: gt(i, np.int32(-1)), backwards, state)[3 + size :]
+    return over_steps(lambda i, *_: gt(i, np.int32(-1)), backwards, state)[3 + size :]

@@ -1,7 +1,7 @@
 """Batching: carry the place of a mapped axis along with every value."""
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from funcflow.core import rules
@@ -11,9 +11,11 @@ from funcflow.core.axes import Axis, bind_axis
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.jaxpr import ClosedJaxpr, axis_effect
 from funcflow.core.primitive import Primitive
+from funcflow.core.source import attributed, user_source
 from funcflow.core.staging import stage_out
-from funcflow.core.trace import Trace, Tracer, current_trace, under
+from funcflow.core.trace import EVAL, Trace, Tracer, current_trace, under
 from funcflow.lax.shape import broadcast, moveaxis
+from funcflow.transforms.notes import Lanes, Place
 
 
 class BatchTracer(Tracer):
@@ -74,10 +76,39 @@ class BatchTrace(Trace):
         if not mapped and not self.reduces_here(primitive, params):
             return self.parent.process(primitive, args, params)
         rule = rules.batch[primitive]
-        out, dim = under(self.parent, rule, BatchContext(self), values, dims, **params)
+        source = user_source() if self.parent is not EVAL else None  # where notes are read later
+        context = BatchContext(self)
+        if source is None:
+            out, dim = under(self.parent, rule, context, values, dims, **params)
+        else:
+            find = partial(self.places_of_results, primitive, values, dims, params)
+            operands = places(values, dims)
+            lanes = Lanes(primitive.name, self.size, self.axis_name, operands, find)
+            noted = source.noted(lanes)
+            out, dim = attributed(noted, under, self.parent, rule, context, values, dims, **params)
+            lanes.settle(places(out, dim) if primitive.multiple_results else places([out], [dim]))
         if primitive.multiple_results:
             return [self.join(x, d) for x, d in zip(out, dim, strict=True)]
         return self.join(out, dim)
+
+    def places_of_results(
+        self,
+        primitive: Primitive,
+        values: Sequence[Any],
+        dims: Sequence[int | None],
+        params: dict[str, Any],
+    ) -> list[Place]:
+        """Where an operation's results are mapped, without computing them."""
+        found: list[Place] = []
+
+        def function(*args: Any) -> list[Any]:
+            out, dim = rules.batch[primitive](BatchContext(self), args, dims, **params)
+            outs, dims_out = (out, dim) if primitive.multiple_results else ([out], [dim])
+            found[:] = places(outs, dims_out)
+            return outs
+
+        stage_out(function, [aval_of(x) for x in values])
+        return found
 
     def reduces_here(self, primitive: Primitive, params: dict[str, Any]) -> bool:
         """Whether the primitive (or a jaxpr in it) uses this trace's named axis."""
@@ -98,6 +129,11 @@ class BatchTrace(Trace):
         batched = rule.batch(BatchContext(self), dims)
         outs = under(self.parent, self.parent.process_custom_vjp, batched, values)
         return [self.join(x, d) for x, d in zip(outs, batched.out_dims, strict=True)]
+
+
+def places(values: Sequence[Any], dims: Sequence[int | None]) -> list[Place]:
+    """Where the mapped axis lies in those of the values that have it."""
+    return [(aval_of(x), d) for x, d in zip(values, dims, strict=True) if d is not None]
 
 
 class BatchContext:

@@ -31,6 +31,7 @@ from funcflow.core.pytree import (
 )
 from funcflow.core.rewrite import hoist
 from funcflow.core.rules import define
+from funcflow.core.source import own_lines
 from funcflow.core.staging import StagingTrace, stage_out
 from funcflow.core.trace import current_trace
 from funcflow.lax.casting import convert_element_type
@@ -214,7 +215,7 @@ class custom_jvp:
 
         Tangents are always arrays; `symbolic_zeros` is accepted for compatibility.
         """
-        self._jvp = jvp
+        self._jvp = own_lines(jvp)
         return jvp
 
     def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
@@ -225,7 +226,7 @@ class custom_jvp:
         def jvp(primals: Any, tangents: Any) -> Any:
             out = self(*primals)
             terms = [
-                rule(t, out, *primals)
+                own_lines(rule)(t, out, *primals)
                 for rule, t in zip(jvps, tangents, strict=True)
                 if rule is not None
             ]

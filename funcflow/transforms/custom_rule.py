@@ -19,6 +19,7 @@ from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import PyTreeDef, tree_flatten, tree_unflatten
 from funcflow.core.rewrite import hoist
 from funcflow.core.rules import define
+from funcflow.core.source import own_lines
 from funcflow.core.staging import StagingTrace, stage_out
 from funcflow.core.trace import current_trace
 from funcflow.lax.casting import convert_element_type
@@ -139,7 +140,7 @@ class _Trees:
         return outs
 
     def linearize(self, *leaves: Any) -> tuple[list[Any], list[Any]]:
-        result = self.owner.linearize(*self.arguments(leaves))
+        result = own_lines(self.owner.linearize)(*self.arguments(leaves))
         out, residuals = self._pair("linearize", "(out, residuals)", result)
         kept, self.residual_tree = tree_flatten(residuals)
         check_leaves(residuals, kept, f"{self.name}.linearize: the residuals at ")
@@ -148,14 +149,14 @@ class _Trees:
     def tangent(self, residuals: Sequence[Any], *tangents: Any) -> list[Any]:
         assert self.residual_tree is not None
         kept = self.residual_tree.unflatten(residuals)
-        result = self.owner.tangent(kept, *self.arguments(tangents))
+        result = own_lines(self.owner.tangent)(kept, *self.arguments(tangents))
         return self._like_tree("tangent", self.out_tree, result)
 
     def cotangent(self, residuals: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
         assert self.residual_tree is not None and self.out_tree is not None
         assert self.owner.cotangent is not None
         kept, ct = self.residual_tree.unflatten(residuals), self.out_tree.unflatten(cts)
-        results = self.owner.cotangent(kept, ct)
+        results = own_lines(self.owner.cotangent)(kept, ct)
         children = self.in_tree.children()[0].children()
         if not isinstance(results, tuple | list) or len(results) != len(children):
             raise TreeStructureError(

@@ -15,6 +15,7 @@ from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import PyTreeDef, tree_flatten, tree_unflatten
 from funcflow.core.rewrite import hoist
 from funcflow.core.rules import NO_FORWARD, define
+from funcflow.core.source import own_lines
 from funcflow.core.staging import StagingTrace, stage_out
 from funcflow.core.trace import current_trace
 from funcflow.lax.casting import convert_element_type
@@ -266,7 +267,7 @@ class custom_vjp:
         self, fwd: Callable[..., Any], bwd: Callable[..., Any], optimize_remat: bool = False
     ) -> None:
         """Set the rule; `optimize_remat` is accepted for compatibility."""
-        self._fwd, self._bwd = fwd, bwd
+        self._fwd, self._bwd = own_lines(fwd), own_lines(bwd)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._fwd is None or self._bwd is None:

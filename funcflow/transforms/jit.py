@@ -16,16 +16,22 @@ from funcflow.core.array import ConcreteArray, as_buffer, aval_of, wrap
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.backend import Executable, Explanation
 from funcflow.core.config import config
-from funcflow.core.errors import CompileError, OutOfMemoryError
-from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments, name_of
-from funcflow.core.interpret import eval_buffers
+from funcflow.core.errors import CompileError, NaNError, OutOfMemoryError
+from funcflow.core.flatten import (
+    FlatFunction,
+    argument_names,
+    check_function,
+    flatten_arguments,
+    name_of,
+)
 from funcflow.core.jaxpr import Atom, ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import PyTreeDef, tree_flatten
 from funcflow.core.rewrite import constants_to_arguments, hoist
 from funcflow.core.rules import CALLS, define
+from funcflow.core.source import attributed
 from funcflow.core.staging import SplitJaxpr, stage_out
-from funcflow.core.trace import EVAL, CheckedEvalTrace, Tracer, current_trace, set_trace
+from funcflow.core.trace import EVAL, EvalTrace, Tracer, current_trace, set_trace
 from funcflow.core.tracebacks import hide_internal_frames, hides_internal_frames
 from funcflow.lax.progress_bar import abandon
 from funcflow.transforms.dispatch import (
@@ -38,6 +44,7 @@ from funcflow.transforms.dispatch import (
 )
 from funcflow.transforms.donation import DonatedArguments, Donation
 from funcflow.transforms.executables import compiled, lowered
+from funcflow.transforms.nans import at
 from funcflow.transforms.signatures import MAX_ENTRIES, CacheInfo, Signature, Signatures
 from funcflow.transforms.stages import Lowered, Traced
 from funcflow.transforms.static_arguments import StaticArguments, listed
@@ -52,8 +59,6 @@ def _jit_abstract(*avals: ShapedArray, jaxpr: ClosedJaxpr, name: str) -> list[Sh
 
 
 def _jit_impl(xp: Any, *buffers: Any, jaxpr: ClosedJaxpr, name: str) -> Sequence[Any]:
-    if isinstance(current_trace.get(), CheckedEvalTrace):
-        return eval_buffers(jaxpr, buffers)
     return compiled(jaxpr, lambda: f"jit of {name}, in a transformation")(*buffers)
 
 
@@ -219,8 +224,23 @@ class JitFunction:
             if key is not None and not static:
                 self._remember(key, executable, entry, args, in_tree)
         else:
-            outs = jit_p.bind(*entry.consts, *leaves, jaxpr=entry.jaxpr, name=self._name)
+            outs = self._bind(entry, leaves, in_tree)
         return entry.out_tree.unflatten(outs)
+
+    def _bind(self, entry: _Entry, leaves: list[Any], in_tree: PyTreeDef) -> list[Any]:
+        """Call the program as an operation, whatever the current trace makes of that."""
+        try:
+            return jit_p.bind(*entry.consts, *leaves, jaxpr=entry.jaxpr, name=self._name)
+        except NaNError as error:
+            if error.operand is None or not isinstance(current_trace.get(), EvalTrace):
+                raise
+            number, index = error.operand
+            names = [*["a captured array"] * len(entry.consts), *argument_names(in_tree)]
+            read = entry.jaxpr.jaxpr.invars[number]
+            lines = (eqn.source for eqn in entry.jaxpr.eqns if read in eqn.invars)
+            message = f"jit of {self._name}: {names[number]} is NaN{at(index)}, and so is a result"
+            mend = "look at where it comes from; the line is where it is used first"
+            raise attributed(next(lines, None), NaNError, message, mend=mend) from None
 
     def _executable(
         self, entry: _Entry, in_tree: PyTreeDef, given: tuple[tuple[Any, ...], dict[str, Any]]

@@ -16,11 +16,13 @@ from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import keystr, structure_difference, tree_flatten, tree_flatten_with_path
 from funcflow.core.rules import Absent
+from funcflow.core.source import attributed, user_source
 from funcflow.core.staging import stage_out
-from funcflow.core.trace import Trace, Tracer, current_trace, under
+from funcflow.core.trace import EVAL, Trace, Tracer, current_trace, under
 from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.shape import instantiate, zeros
+from funcflow.transforms.notes import ForwardRule
 
 
 class JVPTracer(Tracer):
@@ -65,7 +67,14 @@ class JVPTrace(Trace):
         rule = rules.jvp[primitive]
         if isinstance(rule, Absent):
             return self.parent.process(primitive, primals, params)
-        out, tangent = under(self.parent, rule, JVP, primals, tangents, **params)
+        source = user_source() if self.parent is not EVAL else None  # where notes are read later
+        if source is None:
+            out, tangent = under(self.parent, rule, JVP, primals, tangents, **params)
+        else:
+            noted = source.noted(ForwardRule(primitive.name))
+            out, tangent = attributed(
+                noted, under, self.parent, rule, JVP, primals, tangents, **params
+            )
         if primitive.multiple_results:
             return [self.join(p, t) for p, t in zip(out, tangent, strict=True)]
         return self.join(out, tangent)

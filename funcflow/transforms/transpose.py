@@ -40,6 +40,7 @@ from funcflow.transforms.masking import (
     harmless_factors,
     masks_of_inputs,
 )
+from funcflow.transforms.notes import of_transpose
 
 
 class TransposeContext:
@@ -138,7 +139,7 @@ def masked_backward(
         for eqn in reversed(to_transpose):
             cts = [accumulated.cts.pop(v, None) for v in eqn.outvars]
             if any(ct is not None for ct in cts):
-                set_source(eqn.source)
+                set_source(of_transpose(eqn.source))
                 _transpose_equation(eqn, cts, env, accumulated)
     results = [accumulated.cts.get(v, Zero(v.aval)) if v in linear else None for v in jaxpr.invars]
     return results, [accumulated.masks.get(v) for v in jaxpr.invars]

@@ -121,7 +121,7 @@ def test_variables_are_named_past_z_and_around_the_words_of_the_format():
         (np.float32(0.1), "float32(0.1)"),
         (frozenset({"b", "a"}), "{'a', 'b'}"),
         (Absent.NONLINEAR, "Absent.NONLINEAR"),
-        (Source("a.py", 3, "f"), "Source(file='a.py', line=3, function='f')"),
+        (Source("a.py", 3, "f"), "Source(file='a.py', line=3, function='f', notes=())"),
         (ShapedArray((2,), F32, True), "f32[2]*"),
         (ShapeDtypeStruct((2,), "int32"), "ShapeDtypeStruct(i32[2])"),
         (weighted, "<weighted>"),

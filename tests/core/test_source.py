@@ -9,7 +9,15 @@ import pytest
 
 from funcflow.core import source
 from funcflow.core.errors import ArgumentError
-from funcflow.core.source import Source, at_source, is_internal, set_source, user_source
+from funcflow.core.source import (
+    Source,
+    at_source,
+    attributed,
+    is_internal,
+    own_lines,
+    set_source,
+    user_source,
+)
 from funcflow.core.staging import stage_out
 from funcflow.lax.forms import add
 
@@ -62,6 +70,27 @@ def test_overrides_end_with_errors():
     with pytest.raises(KeyError), at_source(Source("model.py", 3, "loss")):
         raise KeyError
     assert user_source() == here()
+
+
+def test_calls_are_attributed_to_a_place():
+    place = Source("model.py", 3, "loss")
+    assert attributed(place, user_source) == place
+    assert attributed(place, lambda x, y: (x, y, user_source()), 1, y=2) == (1, 2, place)
+    assert user_source() == here()
+
+
+def test_rules_of_users_keep_their_own_lines():
+    def rule(x):
+        return x, user_source()
+
+    place = Source("model.py", 3, "loss")
+    with at_source(place):
+        assert rule(1) == (1, place)
+        x, found = own_lines(rule)(1)
+        assert own_lines(user_source) is user_source  # this package's are left as they are
+        assert own_lines(len) is len
+    assert (x, found.function, found.file) == (1, "rule", __file__)
+    assert own_lines(rule).__name__ == "rule"
 
 
 def test_text():

@@ -7,7 +7,7 @@ from funcflow.core.array import aval_of
 from funcflow.core.staging import stage_out
 from funcflow.lax.arithmetic import mul
 from funcflow.lax.forms import add
-from funcflow.lax.pieces import in_pieces, size_without_rest
+from funcflow.lax.pieces import Pieces, in_pieces, size_without_rest, step_in_pieces
 from funcflow.lax.scan import bind_scan
 
 XS = np.linspace(0.1, 0.7, 7)
@@ -40,3 +40,14 @@ def test_pieces_make_up_the_scan(size, length, reverse):
 )
 def test_sizes_that_leave_no_rest_come_first(length, least, most, multiple, size):
     assert size_without_rest(length, least, most, multiple) == size
+
+
+def test_the_steps_of_pieces_by_their_notes():
+    rest, segments = Pieces(0, 40), Pieces(4, 0)
+    assert step_in_pieces([], 3) == (False, 3)
+    assert step_in_pieces([rest], 3) == (False, 43)  # the rest, as one loop
+    assert step_in_pieces([segments], 3) == (True, 12)
+    assert step_in_pieces([Pieces(4, 2)], 3) == (True, 14)  # backwards, the rest comes first
+    assert step_in_pieces([rest, segments], 3) == (True, 12)  # the loop in it adds the 40
+    assert step_in_pieces([segments, Pieces(5, 0)], 3) == (True, 60)  # 15 pieces of 4 steps
+    assert step_in_pieces([segments, Pieces(0, 5)], 3) == (True, 32)  # the rest of the pieces
