@@ -9,7 +9,16 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from funcflow.backends.program import Buffer, HostCall, Program, Routine, Step, View, dense_view
+from funcflow.backends.program import (
+    Buffer,
+    Check,
+    HostCall,
+    Program,
+    Routine,
+    Step,
+    View,
+    dense_view,
+)
 from funcflow.core.array import as_buffer
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 
@@ -123,7 +132,7 @@ class Planner:
         eqn: JaxprEqn,
         note: str = "",
         resources: tuple[Any, ...] = (),
-        checks: tuple[Callable[[], None], ...] = (),
+        checks: tuple[Check, ...] = (),
         parts: int = 1,
     ) -> None:
         """A step that runs a routine: it gets the pointers of `reads`, then those of `writes`.

@@ -178,6 +178,18 @@ class HostCall(NamedTuple):
 Work: TypeAlias = Kernel | Routine | HostCall
 
 
+class Check(NamedTuple):
+    """What native code notes when it fails.
+
+    Attributes:
+        raise_noted: raises what was noted, by any thread, and forgets it.
+        count_at: the address of an int64 that each failure makes larger; None if there is none.
+    """
+
+    raise_noted: Callable[[], None]
+    count_at: int | None = None
+
+
 class Footprint(NamedTuple):
     """Which elements of a view an index of axis 0 touches.
 
@@ -201,7 +213,7 @@ class Step:
         note: what was decided and why.
         resources: objects that must live as long as the step.
         origins: the equations that a kernel's values are results of.
-        checks: called after the native call that ran the step, to raise what native code cannot.
+        checks: what raises, after the native call that ran the step, what native code cannot.
         by_rows: of a routine that computes rows of a matrix: what makes the step whose index of
             axis 0 is so many rows.
         footprints: of such a step, what an index touches of what it reads, then writes.
@@ -217,7 +229,7 @@ class Step:
     note: str = ""
     resources: tuple[Any, ...] = field(default=())
     origins: Mapping[Value, JaxprEqn] = field(default_factory=dict)
-    checks: tuple[Callable[[], None], ...] = ()
+    checks: tuple[Check, ...] = ()
     by_rows: "Callable[[int], Step] | None" = None
     footprints: tuple[Footprint, ...] = ()
 

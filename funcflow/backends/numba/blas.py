@@ -188,7 +188,7 @@ def _step(
         extent=gemm.units,
         grain=gemm.grain,
         eqns=(eqn,),
-        checks=(onednn.check,) if convention == "onednn" else (),
+        checks=(onednn.CHECK,) if convention == "onednn" else (),
         note=f"{function} {gemm.m}x{gemm.n}x{gemm.k} by {convention}{note}",
         by_rows=_by_rows(gemm, reads, out, eqn, note),
     )

@@ -18,7 +18,7 @@ from funcflow.backends.numba import tables
 from funcflow.backends.numba.tables import Body, Slot
 from funcflow.backends.passes.lanes import decide_apart
 from funcflow.backends.planner import Lowering, Planner
-from funcflow.backends.program import View
+from funcflow.backends.program import Check, View
 from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
 from funcflow.core.primitive import Primitive
 from funcflow.lax.cond import cond_p
@@ -60,9 +60,9 @@ def lowerings(
             bodies = compiled(eqn)
             if any(body.table is None for body in bodies):
                 plan.host(eqn, f"the body of {eqn.primitive.name} has host steps")
-            elif eqn.primitive is while_p and tables.checks(bodies):
+            elif eqn.primitive is while_p and not all(map(_is_counted, tables.checks(bodies))):
                 # a failure must end the loop, whose condition may hold for ever behind it
-                plan.host(eqn, "a step in the body of while can fail")
+                plan.host(eqn, "Python may fail in the body of while")
             else:
                 lower(plan, eqn, note, *bodies)
 
@@ -126,6 +126,10 @@ def _row(view: View) -> int:
     return view.strides[0] * view.dtype.itemsize
 
 
+def _is_counted(check: Check) -> bool:
+    return check.count_at is not None
+
+
 # --- while ----------------------------------------------------------------------------------
 
 
@@ -156,6 +160,7 @@ def _lower_while(plan: Planner, eqn: JaxprEqn, note: str, condition: Body, body:
     # the carry ends in one copy or the other: the routine puts it where the result is
     sizes = [r.buffer.nbytes for r in results]
     moves = [view for pair, r in zip(pairs, results, strict=True) for view in (*pair, r)]
+    failures = [c.count_at for c in tables.checks([condition, body]) if c.count_at is not None]
     tables.call(
         plan,
         eqn,
@@ -164,7 +169,7 @@ def _lower_while(plan: Planner, eqn: JaxprEqn, note: str, condition: Body, body:
         [condition, body],
         slots,
         results,
-        (len(results), *sizes),
+        (len(failures), *failures, len(results), *sizes),
         [goes_on, *moves],
     )
 
@@ -235,16 +240,21 @@ done:
 """
 
 _WHILE = """
-; Own parameters: the number of carried values, their sizes in bytes; the places of the condition's
-; result and, for each carried value, of its two copies and of the result.
+; Own parameters: how many counts of failures there are, where these are; the number of carried
+; values, their sizes in bytes; the places of the condition's result and, for each carried value, of
+; its two copies and of the result. A failure, of any thread, ends the loop.
 define void @control_while(ptr %buffers, ptr %params) nounwind {
 entry:
   %execute = load ptr, ptr %params
   %head.at = getelementptr i64, ptr %params, i64 1
   %head = load i64, ptr %head.at
-  %count.at = getelementptr i64, ptr %params, i64 2
+  %counts.at = getelementptr i64, ptr %params, i64 2
+  %counts = load i64, ptr %counts.at
+  %counts.places = getelementptr i64, ptr %params, i64 3
+  %before = call i64 @while_failures(ptr %counts.places, i64 %counts)
+  %count.at = getelementptr i64, ptr %counts.places, i64 %counts
   %count = load i64, ptr %count.at
-  %sizes = getelementptr i64, ptr %params, i64 3
+  %sizes = getelementptr i64, ptr %count.at, i64 1
   %goes.place.at = getelementptr i64, ptr %sizes, i64 %count
   %goes.place = load i64, ptr %goes.place.at
   %goes.at = getelementptr ptr, ptr %buffers, i64 %goes.place
@@ -260,7 +270,10 @@ next:
   %parity = and i64 %n, 1
   call void @while_body(ptr %buffers, ptr %condition, i64 0, i64 %parity, i64 0, ptr %execute)
   %answer = load i8, ptr %goes
-  %more = icmp ne i8 %answer, 0
+  %goes.on = icmp ne i8 %answer, 0
+  %now = call i64 @while_failures(ptr %counts.places, i64 %counts)
+  %sound = icmp eq i64 %now, %before
+  %more = and i1 %goes.on, %sound
   br i1 %more, label %iterate, label %finish
 iterate:
   call void @while_body(ptr %buffers, ptr %body, i64 0, i64 %parity, i64 0, ptr %execute)
@@ -289,6 +302,26 @@ copy:
   br label %move
 done:
   ret void
+}
+
+; How many failures there were.
+define internal i64 @while_failures(ptr %places, i64 %size) nounwind {
+entry:
+  br label %next
+next:
+  %i = phi i64 [0, %entry], [%i.next, %add]
+  %sum = phi i64 [0, %entry], [%sum.next, %add]
+  %more = icmp slt i64 %i, %size
+  br i1 %more, label %add, label %done
+add:
+  %place.at = getelementptr ptr, ptr %places, i64 %i
+  %place = load ptr, ptr %place.at
+  %count = load atomic i64, ptr %place monotonic, align 8
+  %sum.next = add i64 %sum, %count
+  %i.next = add i64 %i, 1
+  br label %next
+done:
+  ret i64 %sum
 }
 
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)

@@ -1,5 +1,6 @@
 """A compiled program: arrays in, arrays out, one native call for each run of native steps."""
 
+import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -15,9 +16,10 @@ from funcflow.backends.numba.runner import LIBRARY, Record, StepTable
 from funcflow.backends.passes.donate import donate
 from funcflow.backends.passes.memory import Arena
 from funcflow.backends.pool import Pool, default_limit
-from funcflow.backends.program import Buffer, HostCall, Program, Routine, Step, View
+from funcflow.backends.program import Buffer, Check, HostCall, Program, Routine, Step, View
 from funcflow.core import rules
 from funcflow.core.backend import DirectCall, Donations, Memory
+from funcflow.core.errors import OutOfMemoryError
 from funcflow.core.interpret import bodies
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.trace import EVAL, under
@@ -73,6 +75,7 @@ class Executable:
         self._segments = self._segmented(program.steps) or self._native([], {})
         # of a program that is nothing but one table; a simple one needs no memory of its own
         alone = len(self._segments) == len(self._tables) == 1
+        alone = alone and not any(step.checks for step in program.steps)
         self._alone = self._tables[0] if alone else None
         self._simple = None if arena.size else self._alone
 
@@ -222,7 +225,7 @@ class Executable:
         addresses = iter(store().addresses(works))
         segments: list[_Segment] = []
         records: list[Record] = []
-        checks: dict[Callable[[], None], None] = {}
+        checks: dict[Check, None] = {}
         for step in steps:
             if isinstance(step.work, HostCall):
                 segments += self._native(records, checks) if records else []
@@ -243,16 +246,11 @@ class Executable:
         slot, offset = self._slots[view.buffer]
         return slot, offset + view.offset * view.dtype.itemsize
 
-    def _native(
-        self, records: Sequence[Record], checks: Iterable[Callable[[], None]]
-    ) -> list[_Segment]:
+    def _native(self, records: Sequence[Record], checks: Iterable[Check]) -> list[_Segment]:
         program = self.program
         table = StepTable(len(program.arguments), len(program.outputs), self._constants, records)
         self._tables.append(table)
-        return [
-            table.run,
-            *(lambda *_, check=check: check() for check in checks),
-        ]
+        return [_checked(table.run, tuple(checks)) if checks else table.run]
 
     # --- host steps -----------------------------------------------------------------------------
 
@@ -296,6 +294,26 @@ class Executable:
         return lambda arguments, outputs, arena: _part(
             np.ascontiguousarray(arguments[slot]), offset, view
         )
+
+
+def _checked(run: _Segment, checks: Sequence[Check]) -> _Segment:
+    """A segment that raises what its steps noted.
+
+    If another thread's call has raised it meanwhile, it was noted for this one as well: a loop may
+    have ended for it.
+    """
+    places = [check.count_at for check in checks if check.count_at is not None]
+    counts = [ctypes.c_int64.from_address(place) for place in places]
+
+    def segment(arguments: Any, outputs: Any, arena: Any) -> None:
+        before = [count.value for count in counts]
+        run(arguments, outputs, arena)
+        for check in checks:
+            check.raise_noted()
+        if [count.value for count in counts] != before:
+            raise OutOfMemoryError("a step failed, in this thread or in another one")
+
+    return segment
 
 
 def _allocator(views: Sequence[View]) -> Callable[[tuple[int, ...], Any], np.ndarray]:

@@ -31,7 +31,7 @@ import numpy as np
 
 from funcflow.backends.numba import threads
 from funcflow.backends.planner import Planner
-from funcflow.backends.program import Routine, Step, View
+from funcflow.backends.program import Check, Routine, Step, View
 from funcflow.core.errors import CompileError, OutOfMemoryError
 from funcflow.core.jaxpr import JaxprEqn
 
@@ -186,7 +186,14 @@ def _installed(name: str) -> Path | None:
 
 # --- failures --------------------------------------------------------------------------------
 
-_failed = ctypes.c_int64(_SUCCESS)  # the status of an execution that failed, until it is raised
+
+class _Failures(ctypes.Structure):
+    """The status of an execution that failed, until it is raised, and how many have ever failed."""
+
+    _fields_ = (("status", ctypes.c_int64), ("count", ctypes.c_int64))
+
+
+_failed = _Failures(_SUCCESS, 0)
 
 _NOTE_STATUS = """
 define internal void @NAME_note(i32 %status, i64 %failure) nounwind {
@@ -197,6 +204,8 @@ note:
   %place = inttoptr i64 %failure to ptr
   %wide = sext i32 %status to i64
   store atomic i64 %wide, ptr %place monotonic, align 8
+  %count = getelementptr i64, ptr %place, i64 1
+  %others = atomicrmw add ptr %count, i64 1 monotonic
   br label %done
 done:
   ret void
@@ -214,22 +223,25 @@ def failure_address() -> int:
     return ctypes.addressof(_failed)
 
 
-def check() -> None:
+def _raise_noted() -> None:
     """Raise what was noted since the last call, by any thread.
 
     Raises:
         OutOfMemoryError: oneDNN found no memory.
         CompileError: it rejected what a routine of ours asked for.
     """
-    if _failed.value == _SUCCESS:
+    if _failed.status == _SUCCESS:
         return
-    status, _failed.value = _failed.value, _SUCCESS
+    status, _failed.status = _failed.status, _SUCCESS
     if status == _OUT_OF_MEMORY:
         raise OutOfMemoryError("oneDNN: there is no memory to work in")
     raise CompileError(
         f"oneDNN: an execution failed with status {status}",
         mend="run without `jit`, and report this message",
     )
+
+
+CHECK = Check(_raise_noted, ctypes.addressof(_failed) + _Failures.count.offset)
 
 
 # --- layouts and primitives ------------------------------------------------------------------
@@ -443,7 +455,7 @@ def _step(calls: Sequence[Call], eqn: JaxprEqn, note: str) -> Step:
         eqns=(eqn,),
         note=note,
         resources=tuple(dict.fromkeys(call.primitive for call in calls)),
-        checks=(check,),
+        checks=(CHECK,),
     )
 
 

@@ -5,7 +5,7 @@ addresses of its arguments, outputs, arena and constants; these stand in memory 
 program, and may advance from iteration to iteration.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from funcflow.backends.numba.runner import StepTable, native
 from funcflow.backends.passes.memory import Arena
 from funcflow.backends.planner import Planner
-from funcflow.backends.program import Program, Routine, View
+from funcflow.backends.program import Check, Program, Routine, View
 from funcflow.core.jaxpr import JaxprEqn
 
 
@@ -65,7 +65,7 @@ def call(
     results: Sequence[View],
     params: Sequence[int],
     others: Sequence[View] = (),
-    failures: Sequence[Callable[[], None]] = (),
+    failures: Sequence[Check] = (),
     blocks: int = 1,
 ) -> None:
     """A step that runs bodies, for each block of rows; `failures` are checks of its own.
@@ -103,7 +103,7 @@ def call(
     )
 
 
-def checks(bodies: Sequence[Body]) -> tuple[Callable[[], None], ...]:
+def checks(bodies: Sequence[Body]) -> tuple[Check, ...]:
     """The checks of all steps of some bodies, each once."""
     steps = (step for body in bodies for step in body.program.steps)
     return tuple(dict.fromkeys(check for step in steps for check in step.checks))

@@ -18,7 +18,7 @@ from funcflow.backends.numba import tables
 from funcflow.backends.numba.tables import Body, Slot
 from funcflow.backends.passes.lanes import decide_apart
 from funcflow.backends.planner import Lowering, Planner
-from funcflow.backends.program import Program, Routine, View
+from funcflow.backends.program import Check, Program, Routine, View
 from funcflow.backends.straight.arrays import NotStraight
 from funcflow.core.errors import OutOfMemoryError
 from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
@@ -82,7 +82,7 @@ def _lower_kernel(plan: Planner, eqn: JaxprEqn, executable: Callable[[Program], 
         results,
         words,
         [count, first, *rows],
-        (check,),
+        (_CHECK,),
     )
 
 
@@ -132,24 +132,34 @@ def _lower_tables(plan: Planner, eqn: JaxprEqn, note: str, step: Body, pull: Bod
         results,
         words,
         others,
-        (check,),
+        (_CHECK,),
     )
 
 
 # --- memory -----------------------------------------------------------------------------------
 
-_failed = (ctypes.c_int64 * 2)()  # bytes of a tape there was no memory for; steps without an end
+
+class _Failures(ctypes.Structure):
+    """Bytes of a tape there was no memory for, and steps without an end, until they are raised.
+
+    And how often either has happened.
+    """
+
+    _fields_ = (("nbytes", ctypes.c_int64), ("count", ctypes.c_int64), ("steps", ctypes.c_int64))
 
 
-def check() -> None:
+_failed = _Failures()
+
+
+def _raise_noted() -> None:
     """Raise what was noted since the last call, by any thread.
 
     Raises:
         OutOfMemoryError: a tape took too much memory.
         NotDifferentiableError: a loop had no end.
     """
-    nbytes, steps = _failed
-    _failed[:] = 0, 0
+    nbytes, steps = _failed.nbytes, _failed.steps
+    _failed.nbytes = _failed.steps = 0
     if steps:
         raise no_end(steps)
     if nbytes:
@@ -158,6 +168,9 @@ def check() -> None:
             "bytes, more than half of the machine's memory",
             mend="keep fewer: while_loop(..., checkpoint='log') or checkpoint=1000",
         )
+
+
+_CHECK = Check(_raise_noted, ctypes.addressof(_failed) + _Failures.count.offset)
 
 
 @cache
@@ -216,6 +229,8 @@ take:
   br i1 %got, label %begin, label %none
 none:
   store i64 %bytes, ptr %failed
+  %failures = getelementptr i64, ptr %failed, i64 1
+  %others = atomicrmw add ptr %failures, i64 1 monotonic
   ret ptr null
 begin:
   %address = ptrtoint ptr %memory to i64
@@ -413,15 +428,14 @@ done:
 
 def _lower_ended(plan: Planner, eqn: JaxprEqn) -> None:
     (count,) = (plan.dense(plan.operand(v)) for v in eqn.invars)
-    steps_at = ctypes.addressof(_failed) + ctypes.sizeof(ctypes.c_int64)
     plan.call(
         Routine("ended", _ENDED),
         [count],
         [plan.result(eqn.outvars[0])],
-        [steps_at, eqn.params["limit"], count.size],
+        [ctypes.addressof(_failed), eqn.params["limit"], count.size],
         eqn,
         "the loop must have ended by itself",
-        checks=(check,),
+        checks=(_CHECK,),
     )
 
 
@@ -453,7 +467,10 @@ copy:
   %reached = icmp sge i64 %wide, %limit
   br i1 %reached, label %note, label %kept
 note:
-  store i64 %limit, ptr %failed
+  %failures = getelementptr i64, ptr %failed, i64 1
+  %others = atomicrmw add ptr %failures, i64 1 monotonic
+  %steps = getelementptr i64, ptr %failed, i64 2
+  store i64 %limit, ptr %steps
   br label %kept
 kept:
   br label %next

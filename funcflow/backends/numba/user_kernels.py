@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from funcflow.backends.planner import Planner
-from funcflow.backends.program import Routine, View, dense_strides
+from funcflow.backends.program import Check, Routine, View, dense_strides
 from funcflow.core.jaxpr import JaxprEqn
 from funcflow.lax.user_kernel import UserKernel, kernel_failure, user_kernel_p
 
@@ -52,7 +52,7 @@ def _lower(plan: Planner, eqn: JaxprEqn) -> None:
     params = [*lanes, *(word for v in (*reads, *writes) for word in _operand_words(v, len(lanes)))]
     routine = Routine("step_at_address", _TEXT, (loop.address,))
     note = f"numba kernel {kernel.__name__}"
-    plan.call(routine, reads, writes, params, eqn, note, (loop,), (raise_failure,))
+    plan.call(routine, reads, writes, params, eqn, note, (loop,), (CHECK,))
 
 
 def _operand_words(view: View, lane_axes: int) -> list[int]:
@@ -89,6 +89,9 @@ def raise_failure() -> None:
     if not isinstance(error, Exception):  # such as KeyboardInterrupt
         raise error
     raise kernel_failure(kernel.__name__, error) from error
+
+
+CHECK = Check(raise_failure)
 
 
 # --- the loop over the lanes ----------------------------------------------------------------------

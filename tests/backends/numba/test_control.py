@@ -1,5 +1,6 @@
 """Loops and branches as native steps, against the reference."""
 
+import ctypes
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 
 import funcflow as ff
 import funcflow.numpy as fnp
-from funcflow import lax
+from funcflow import errors, lax
 from funcflow.backends.lower import lower_program
+from funcflow.backends.numba import executable, tape
 from funcflow.backends.numba.backend import LOWERINGS, CpuBackend, program_of
 from funcflow.backends.passes.inline import inline
-from funcflow.backends.program import HostCall
+from funcflow.backends.program import Check, HostCall
 from funcflow.backends.straight import arrays
 from funcflow.transforms.executables import compiled
 
@@ -191,3 +193,47 @@ def test_in_a_loop_half_the_work_is_worth_a_thread():
     inside = [step for step in loop.program.steps if step.extent == alone.extent]
     assert [step.grain for step in inside] == [(alone.grain + 1) // 2]
     assert alone.extent >= 2 * alone.grain > 0
+
+
+def descending(most, rate):
+    """A while loop whose steps go back through another one; it takes so many steps."""
+
+    def inner(n, x):
+        return fnp.sum(
+            lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, fnp.sin(s[1] * W)), (0, x))[1]
+        )
+
+    def f(n, x):
+        def step(s):
+            return s[0] + 1, s[1] - rate * ff.grad(inner, 1)(n, s[1])
+
+        return lax.while_loop(lambda s: s[0] < most, step, (0, x))[1]
+
+    return f
+
+
+def test_a_step_that_may_fail_leaves_a_while_native():
+    program = program_of(ff.jit(descending(3, 0.1)).lower(4, W).jaxpr)
+    assert not any(isinstance(step.work, HostCall) for step in program.steps)
+    got = ff.jit(descending(3, 0.1))(4, W)
+    with ff.config(backend="reference"):
+        np.testing.assert_allclose(got, ff.jit(descending(3, 0.1))(4, W), rtol=1e-5)
+
+
+def test_a_failure_ends_a_while(monkeypatch):
+    """The loop would take years, and its first step finds no memory for a tape."""
+    monkeypatch.setattr(tape, "_most_bytes", lambda: 1000)
+    f = ff.jit(descending(2**31 - 1, 0.2))  # compiled here, with that limit
+    with pytest.raises(errors.OutOfMemoryError, match="checkpoint='log'"):
+        f(1000, W)
+
+
+def test_a_failure_of_another_thread_that_ended_a_loop_is_raised_here_too():
+    count = ctypes.c_int64(0)
+    check = Check(lambda: None, ctypes.addressof(count))
+
+    def run(*_):
+        count.value += 1  # and the other thread has raised it already
+
+    with pytest.raises(errors.OutOfMemoryError, match="in this thread or in another one"):
+        executable._checked(run, [check])(None, None, None)

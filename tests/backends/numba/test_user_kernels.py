@@ -13,7 +13,7 @@ import funcflow as ff
 from funcflow import errors, lax
 from funcflow.backends.numba.backend import CpuBackend
 from funcflow.backends.numba.executable import Executable
-from funcflow.backends.numba.user_kernels import lane_loop, raise_failure, source
+from funcflow.backends.numba.user_kernels import CHECK, lane_loop, source
 from funcflow.backends.program import HostCall, Routine
 from funcflow.lax.user_kernel import UserKernel
 
@@ -56,7 +56,7 @@ def test_a_program_with_a_kernel_is_native_throughout():
     program = compiled(lambda x: kernel(x * 2) + 1, x).program
     assert not [step for step in program.steps if isinstance(step.work, HostCall)]
     (step,) = [step for step in program.steps if isinstance(step.work, Routine)]
-    assert step.checks == (raise_failure,) and step.resources
+    assert step.checks == (CHECK,) and step.resources
 
 
 def test_a_new_shape_compiles_nothing():
@@ -86,7 +86,7 @@ def test_a_failure_is_raised_once_and_leaves_no_trace():
         with pytest.raises(errors.CallbackError, match="ZeroDivisionError"):
             run(np.zeros(2))
         np.testing.assert_array_equal(run(np.ones(2))[0], np.ones(2))
-    raise_failure()
+    CHECK.raise_noted()
 
 
 def test_a_failure_belongs_to_the_thread_that_called():
