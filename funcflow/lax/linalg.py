@@ -2,6 +2,8 @@
 
 from funcflow.lax.cholesky import cholesky as cholesky
 from funcflow.lax.cholesky import cholesky_p as cholesky_p
+from funcflow.lax.eig import eig as eig
+from funcflow.lax.eig import eig_p as eig_p
 from funcflow.lax.eigh import eigh as eigh
 from funcflow.lax.eigh import eigh_p as eigh_p
 from funcflow.lax.eigh import eigvalsh as eigvalsh

@@ -27,7 +27,7 @@ qr_p = Primitive("qr", multiple_results=True)
 
 
 def qr(x: Any, *, full_matrices: bool = True) -> tuple[Any, Any]:
-    """The QR decomposition: `x = q @ r` with orthonormal columns of `q` and an upper triangular `r`.
+    """The QR decomposition `x = q @ r`: orthonormal columns times an upper triangle.
 
     Args:
         x: matrices of shape (..., m, n); k is the lesser of m and n.
