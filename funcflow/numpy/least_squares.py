@@ -38,8 +38,9 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
         ArgumentError: both `rcond` and `rtol` are given.
 
     Example:
-        >>> fnp.linalg.pinv(fnp.array([[1.0], [1.0]]))
-        Array([[0.5, 0.5]], dtype=float32)
+        >>> fnp.linalg.pinv(fnp.array([[0.0, 2.0]]))
+        Array([[0. ],
+               [0.5]], dtype=float32)
     """
     a = matrices("pinv", a, square=hermitian)
     if rcond is not None and rtol is not None:
