@@ -1,10 +1,12 @@
 """Eigenvalues and eigenvectors of Hermitian matrices."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from funcflow.core import dtypes
 from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray, Zero
+from funcflow.core.jaxpr import JaxprEqn
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import NONLINEAR, define
 from funcflow.lax.arithmetic import mul
@@ -122,6 +124,13 @@ def _batch(ctx: Any, args: Any, dims: Any, **params: Any) -> Any:
     return outs, [0] * len(outs)
 
 
+def _dce(eqn: JaxprEqn, used: Sequence[bool]) -> JaxprEqn:
+    """Vectors that nobody uses are not computed."""
+    if used[0]:
+        return eqn
+    return eqn.replace(outvars=eqn.outvars[1:], params={**eqn.params, "compute_v": False})
+
+
 define(
     eigh_p,
     abstract=_abstract,
@@ -129,4 +138,5 @@ define(
     jvp=_jvp,
     transpose=NONLINEAR,
     batch=_batch,
+    dce=_dce,
 )

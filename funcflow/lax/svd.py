@@ -1,11 +1,13 @@
 """Singular values and vectors."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from funcflow.core import dtypes
 from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.errors import NotDifferentiableError
+from funcflow.core.jaxpr import JaxprEqn
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import NONLINEAR, define
 from funcflow.lax.arithmetic import mul, reciprocal, sub
@@ -152,6 +154,14 @@ def _batch(ctx: Any, args: Any, dims: Any, **params: Any) -> Any:
     return outs, [0] * len(outs)
 
 
+def _dce(eqn: JaxprEqn, used: Sequence[bool]) -> JaxprEqn:
+    """Vectors that nobody uses are not computed."""
+    if used[0] or used[2]:
+        return eqn
+    params = {"full_matrices": False, "compute_uv": False}
+    return eqn.replace(outvars=eqn.outvars[1:2], params=params)
+
+
 define(
     svd_p,
     abstract=_abstract,
@@ -159,4 +169,5 @@ define(
     jvp=_jvp,
     transpose=NONLINEAR,
     batch=_batch,
+    dce=_dce,
 )

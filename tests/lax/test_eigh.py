@@ -8,7 +8,8 @@ from hypothesis.strategies import booleans, integers, sampled_from
 
 import funcflow as ff
 from funcflow import errors, lax
-from funcflow.lax.linalg import eigh, eigvalsh
+from funcflow.core.rewrite import dce
+from funcflow.lax.linalg import eigh, eigh_p, eigvalsh
 from funcflow.testing import check_laws
 
 WIDE = ["float64", "complex128"]
@@ -104,6 +105,16 @@ def test_nan_spares_the_other_matrices():
     np.testing.assert_allclose(w[0], np.ones(3))
     assert np.isnan(v[1]).all() and np.isnan(w[1]).all()
     assert np.isnan(eigvalsh(x)[1]).all()
+
+
+def test_vectors_that_nobody_uses_are_not_computed():
+    x = hermitian(3, 3)
+    (eqn,) = (
+        e for e in dce(ff.make_jaxpr(lambda x: eigh(x)[1])(x).jaxpr).eqns if e.primitive is eigh_p
+    )
+    assert not eqn.params["compute_v"]
+    np.testing.assert_array_equal(ff.jit(lambda x: eigh(x)[1])(x), eigvalsh(x))
+    np.testing.assert_array_equal(ff.jit(lambda x: eigh(x)[0])(x), eigh(x)[0])
 
 
 def test_the_host_step_is_announced():

@@ -8,6 +8,7 @@ from hypothesis.strategies import booleans, integers, sampled_from
 
 import funcflow as ff
 from funcflow import errors, lax
+from funcflow.core.rewrite import dce
 from funcflow.lax.linalg import svd
 from funcflow.testing import check_laws
 
@@ -109,6 +110,15 @@ def test_nan_spares_the_other_matrices():
         bad = np.isnan(out).reshape(4, -1)
         np.testing.assert_array_equal(bad.any(1), bad.all(1))
         assert bad.all(1).tolist() == [False, False, True, False]
+
+
+def test_vectors_that_nobody_uses_are_not_computed():
+    x = normal(4, 3)
+    (eqn,) = dce(ff.make_jaxpr(lambda x: svd(x)[1])(x).jaxpr).eqns
+    assert eqn.params == {"full_matrices": False, "compute_uv": False}
+    np.testing.assert_array_equal(ff.jit(lambda x: svd(x)[1])(x), svd(x, compute_uv=False))
+    for i in (0, 2):
+        np.testing.assert_array_equal(ff.jit(lambda x, i=i: svd(x)[i])(x), svd(x)[i])
 
 
 def test_the_host_step_is_announced():
