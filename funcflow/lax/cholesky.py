@@ -13,8 +13,8 @@ from funcflow.lax.forms import add
 from funcflow.lax.matrices import (
     adjoint,
     check_matrices,
+    halved_lower,
     lapack_dtype,
-    lower_triangle,
     matmul,
 )
 from funcflow.lax.shape import moveaxis
@@ -84,16 +84,11 @@ def _jvp(ctx: Any, primals: Any, tangents: Any) -> Any:
     factor = cholesky_p.bind(x)
     if type(x_dot) is Zero:
         return factor, Zero(factor.aval)
-    half = _halved_lower(x_dot)
+    half = halved_lower(x_dot)
     x_dot = add(half, adjoint(half))
     right = triangular_solve(factor, x_dot, lower=True, transpose_a=True, conjugate_a=True)
     both = triangular_solve(factor, right, left_side=True, lower=True)
-    return factor, matmul(factor, _halved_lower(both))
-
-
-def _halved_lower(x: Any) -> Any:
-    lower, strict = lower_triangle(x), lower_triangle(x, -1)
-    return mul(add(lower, strict), 0.5)
+    return factor, matmul(factor, halved_lower(both))
 
 
 def _batch(ctx: Any, args: Any, dims: Any) -> Any:

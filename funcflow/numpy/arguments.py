@@ -16,9 +16,10 @@ from funcflow.core.errors import (
     ConcretizationTypeError,
     ImmutableError,
     LeafTypeError,
+    ShapeError,
 )
 from funcflow.core.trace import Tracer
-from funcflow.numpy.promotion import as_array
+from funcflow.numpy.promotion import as_array, inexact
 
 
 def to_arrays(function: str, xs: Any) -> list[Array]:
@@ -150,3 +151,14 @@ def refuse_inplace(function: str, inplace: bool) -> None:
 def index_dtype() -> np.dtype[Any]:
     """The dtype of indices: that of Python integers."""
     return dtypes.default_int()
+
+
+def matrices(function: str, a: Any, square: bool = False) -> Array:
+    """(Square) matrices in a floating or complex dtype."""
+    a = as_array(function, inexact(function, a))
+    if a.ndim < 2 or (square and a.shape[-1] != a.shape[-2]):
+        raise ShapeError(
+            f"{function}: takes {'square ' if square else ''}matrices, got shape {a.shape}",
+            mend="the last two axes must have one extent" if square else "reshape the argument",
+        )
+    return a

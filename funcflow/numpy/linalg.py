@@ -1,4 +1,4 @@
-"""`fnp.linalg`: norms, and what LU and Cholesky decompositions can do."""
+"""`fnp.linalg`: decompositions, systems, determinants, norms and products of matrices."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,29 +11,27 @@ from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axis
 from funcflow.numpy import diagonals, products
-from funcflow.numpy.arguments import normal_axes, static_int
+from funcflow.numpy.arguments import matrices, normal_axes, static_int
 from funcflow.numpy.creation import eye
+from funcflow.numpy.eigenvalues import eig as eig
+from funcflow.numpy.eigenvalues import eigh as eigh
+from funcflow.numpy.eigenvalues import eigvals as eigvals
+from funcflow.numpy.eigenvalues import eigvalsh as eigvalsh
+from funcflow.numpy.least_squares import lstsq as lstsq
+from funcflow.numpy.least_squares import matrix_rank as matrix_rank
+from funcflow.numpy.least_squares import pinv as pinv
 from funcflow.numpy.manipulation import matrix_transpose as matrix_transpose
 from funcflow.numpy.manipulation import moveaxis
 from funcflow.numpy.norms import matrix_norm as matrix_norm
 from funcflow.numpy.norms import norm as norm
 from funcflow.numpy.norms import vector_norm as vector_norm
+from funcflow.numpy.orthogonal import qr as qr
+from funcflow.numpy.orthogonal import svd as svd
+from funcflow.numpy.orthogonal import svdvals as svdvals
 from funcflow.numpy.products import matmul as matmul
 from funcflow.numpy.products import tensordot as tensordot
 from funcflow.numpy.products import vecdot as vecdot
 from funcflow.numpy.promotion import as_array, inexact, promote_inexact
-
-
-def _square(function: str, a: Any) -> Array:
-    """Square matrices in a floating or complex dtype."""
-    a = as_array(function, inexact(function, a))
-    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ShapeError(
-            f"{function}: takes square matrices, got shape {a.shape}",
-            mend="the last two axes must have one extent",
-        )
-    return a
-
 
 # --- solving --------------------------------------------------------------------------------
 
@@ -56,12 +54,12 @@ def solve(a: Any, b: Any) -> Array:
         Array([1. , 0.5], dtype=float32)
     """
     a, b = (as_array("solve", x) for x in promote_inexact("solve", a, b))
-    return lax.linalg.solve(_square("solve", a), b)
+    return lax.linalg.solve(matrices("solve", a, square=True), b)
 
 
 def inv(a: Any) -> Array:
     """The inverses of square matrices (..., n, n); see `solve`."""
-    a = _square("inv", a)
+    a = matrices("inv", a, square=True)
     return lax.linalg.solve(a, lax.broadcast_to(eye(a.shape[-1], dtype=a.dtype), a.shape))
 
 
@@ -76,7 +74,9 @@ def cholesky(a: Any, *, upper: bool = False, symmetrize_input: bool = True) -> A
     Returns:
         An array of the shape of `a`; NaN where a matrix is not positive definite.
     """
-    lower = lax.linalg.cholesky(_square("cholesky", a), symmetrize_input=symmetrize_input)
+    lower = lax.linalg.cholesky(
+        matrices("cholesky", a, square=True), symmetrize_input=symmetrize_input
+    )
     if not upper:
         return lower
     return matrix_transpose(lax.conj(lower) if dtypes.is_complex(lower.dtype) else lower)
@@ -134,7 +134,7 @@ def det(a: Any) -> Array:
     Up to 3 x 3 they are written out, so that derivatives are finite at singular matrices; larger
     ones are products of pivots.
     """
-    a = _square("det", a)
+    a = matrices("det", a, square=True)
     n = a.shape[-1]
     if n == 0:
         return lax.full(a.shape[:-2], 1, a.dtype)
@@ -179,23 +179,42 @@ def slogdet(a: Any, *, method: str | None = None) -> SlogdetResult:
     """
     if method not in (None, "lu"):
         raise ArgumentError(f"slogdet: method={method!r}", mend="use 'lu'")
-    pivots, sign = _pivots(_square("slogdet", a))
+    pivots, sign = _pivots(matrices("slogdet", a, square=True))
     last = (pivots.ndim - 1,)
     sign = lax.mul(sign, lax.reduce_prod(lax.sign(pivots), last))
     return SlogdetResult(sign, lax.reduce_sum(lax.log(lax.abs(pivots)), last))
 
 
 def cond(x: Any, p: Any = None) -> Array:
-    """The condition numbers of matrices (..., n, n) in a norm: `norm(x, p) * norm(inv(x), p)`.
+    """The condition numbers of matrices in a norm: `norm(x, p) * norm(inv(x), p)`.
 
     Args:
-        x: square matrices.
-        p: "fro", 1, -1, inf or -inf. The others need singular values, which are not there yet.
+        x: matrices of shape (..., m, n), square but for p = 2 and -2.
+        p: None or 2 for the greatest singular value over the least, -2 for the inverse of that;
+            "fro", "nuc", 1, -1, inf or -inf.
+
+    Returns:
+        An array of shape (...), infinite for singular matrices without NaN.
+
+    Raises:
+        ArgumentError: there is no such norm, or the matrices are empty.
     """
-    x = _square("cond", x)
+    spectral = p is None or p in (2, -2)
+    x = matrices("cond", x, square=not spectral)
+    if 0 in x.shape[-2:]:
+        raise ArgumentError(
+            f"cond: empty matrices have no condition number, got shape {x.shape}",
+            mend="pass matrices with one row and column at least",
+        )
     axes = (x.ndim - 2, x.ndim - 1)
-    ord_ = 2 if p is None else p
-    return lax.mul(norm(x, ord_, axes), norm(inv(x), ord_, axes))
+    if spectral:
+        s = svdvals(x)
+        first, last = s[..., 0], s[..., -1]
+        out = lax.div(last, first) if p == -2 else lax.div(first, last)
+    else:
+        out = lax.mul(norm(x, p, axes), norm(inv(x), p, axes))
+    whole = lax.bitwise_not(lax.reduce_or(lax.ne(x, x), axes))
+    return lax.select(lax.bitwise_and(lax.ne(out, out), whole), np.inf, out)
 
 
 # --- products -------------------------------------------------------------------------------

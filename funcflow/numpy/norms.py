@@ -14,6 +14,8 @@ from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError, ShapeError
 from funcflow.lax.linear import canonical_axes
 from funcflow.numpy.arguments import at_once, normal_axes
+from funcflow.numpy.manipulation import moveaxis
+from funcflow.numpy.orthogonal import svdvals
 from funcflow.numpy.promotion import as_array, inexact
 
 Axes = tuple[int, ...]
@@ -27,16 +29,18 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         ord: of vectors: a number p for `sum(abs(x)**p)**(1/p)`, inf and -inf for the greatest and
             least absolute value, 0 for the number of elements that are not zero; None means 2.
             Of matrices: "fro" or None for the root of the sum of squares, 1 and inf for the
-            greatest sum of absolute values in a column or row, -1 and -inf for the least.
+            greatest sum of absolute values in a column or row, -1 and -inf for the least; 2, -2
+            and "nuc" for the greatest and least singular value and the sum of all.
         axis: one axis for vectors, two for matrices. By default `x` is a vector or matrix; with
             `ord=None` it is raveled.
         keepdims: whether the axes stay, with extent 1.
 
     Returns:
-        An array of the real dtype that belongs to that of `x`. Its derivative at 0 is 0.
+        An array of the real dtype that belongs to that of `x`. Its derivative at 0 is 0, but for
+        the norms of singular values, which have there what one choice of the vectors gives.
 
     Raises:
-        ArgumentError: there is no such norm; 2, -2 and "nuc" of matrices are not there yet.
+        ArgumentError: there is no such norm.
 
     Example:
         >>> fnp.linalg.norm(fnp.array([3.0, 4.0]))
@@ -135,24 +139,24 @@ def _matrix(x: Array, ord: Any, axes: Axes, keepdims: bool) -> Array:
     if ord is None or ord in ("fro", "f"):
         return _euclidean(x, axes, keepdims)
     row, column = axes
+    if ord in (2, -2, "nuc"):
+        values = svdvals(moveaxis(x, axes, (-2, -1)))
+        last = (values.ndim - 1,)
+        reduction = {2: lax.reduce_max, -2: lax.reduce_min, "nuc": lax.reduce_sum}[ord]
+        return _restored(reduction(values, last), x, axes, keepdims)
     if ord in (1, -1):
         summed, other = row, column
     elif ord in (np.inf, -np.inf):
         summed, other = column, row
     else:
-        known = (
-            "needs singular values, which are not there yet" if ord in _SPECTRAL else "is no norm"
-        )
         raise ArgumentError(
-            f"norm: ord={ord!r} of matrices {known}", mend="use 'fro', 1, -1, inf or -inf"
+            f"norm: ord={ord!r} of matrices is no norm",
+            mend="use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf",
         )
     sums = lax.reduce_sum(_magnitude(x), (summed,))
     extremum = lax.reduce_max if ord > 0 else lax.reduce_min
     out = extremum(sums, (other - (summed < other),))
     return _restored(out, x, axes, keepdims)
-
-
-_SPECTRAL = (2, -2, "nuc")
 
 
 def _restored(out: Array, x: Array, axes: Sequence[int], keepdims: bool) -> Array:

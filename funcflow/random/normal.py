@@ -128,8 +128,9 @@ def multivariate_normal(
         shape: the shape of the array of vectors; by default what the leading axes of `mean` and
             `cov` broadcast to.
         dtype: a floating dtype; that of `mean` and `cov` by default.
-        method: how to find a factor of `cov`; "cholesky" is the only way as yet, and wants
-            positive definite matrices.
+        method: how to find a factor of `cov`: "cholesky" takes least time and wants positive
+            definite matrices; "svd" takes singular ones too; "eigh" gives NaN where an eigenvalue
+            is negative, be it by rounding. The samples differ.
 
     Returns:
         An array of shape `(*shape, n)`, differentiable with respect to `mean` and `cov`.
@@ -139,9 +140,10 @@ def multivariate_normal(
         ShapeError: the shapes of `mean`, `cov` and `shape` do not fit together.
     """
     words = key_words("multivariate_normal", key)
-    if method != "cholesky":
+    if method not in _FACTORS:
+        known = ", ".join(map(repr, _FACTORS))
         raise ArgumentError(
-            f"multivariate_normal: there is no method {method!r}", mend="use 'cholesky'"
+            f"multivariate_normal: there is no method {method!r}", mend=f"use one of {known}"
         )
     mean = fnp.asarray(inexact("multivariate_normal", "mean", mean))
     cov = fnp.asarray(inexact("multivariate_normal", "cov", cov))
@@ -154,9 +156,22 @@ def multivariate_normal(
             f"(..., n, n), got {mean.shape} and {cov.shape}"
         )
     batch = sample_shape("multivariate_normal", shape, mean.shape[:-1], cov.shape[:-2])
-    factor = fnp.linalg.cholesky(cov.astype(found))
+    factor = _FACTORS[method](cov.astype(found))
     z = normal_of(words, (*batch, mean.shape[-1]), found)
     return mean.astype(found) + fnp.matmul(factor, z[..., None])[..., 0]
+
+
+def _factor_by_svd(cov: Array) -> Array:
+    u, s, _ = fnp.linalg.svd(cov)
+    return u * fnp.sqrt(s)[..., None, :]
+
+
+def _factor_by_eigh(cov: Array) -> Array:
+    w, v = fnp.linalg.eigh(cov)
+    return v * fnp.sqrt(w)[..., None, :]
+
+
+_FACTORS = {"cholesky": fnp.linalg.cholesky, "svd": _factor_by_svd, "eigh": _factor_by_eigh}
 
 
 def maxwell(key: Any, shape: int | Sequence[int] = (), dtype: Any = None) -> Array:

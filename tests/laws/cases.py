@@ -214,6 +214,23 @@ case(
     np.linspace(-1, 1, 12, dtype="float32").reshape(3, 2, 2),
 )
 case("cholesky", lambda x: lax.linalg.cholesky(lax.dot(x, lax.transpose(x, (1, 0)))), SQUARE)
+
+
+def _eigenvalues(x: Any) -> Any:
+    """A sum that does not depend on their order."""
+    options = {"compute_left_eigenvectors": False, "compute_right_eigenvectors": False}
+    (w,) = lax.linalg.eig(x, **options)
+    return lax.reduce_sum(lax.sin(w), (0,))
+
+
+for _matrix in (SQUARE, COMPLEX_SQUARE):
+    case("eigh", lax.linalg.eigvalsh, _matrix)
+    case("svd", lambda x: lax.linalg.svd(x, compute_uv=False), _matrix)
+    case("qr", lax.linalg.qr, _matrix)
+    case("eig", _eigenvalues, _matrix)
+case("eigh", lambda x: lax.square(lax.linalg.eigh(x)[0]), SQUARE)
+case("svd", lambda x: list(map(lax.square, lax.linalg.svd(x, full_matrices=False))), MATRIX)
+case("qr", lax.linalg.qr, MATRIX)
 case("lu", lambda x: lu(x)[0], SQUARE)
 case("lu_pivots_to_permutation", lambda p: lu_pivots_to_permutation(p, 4), i32(2, 1, 3))
 case("factored_solve", lax.linalg.solve, SQUARE, X)

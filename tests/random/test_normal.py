@@ -75,6 +75,19 @@ def test_multivariate_normal(recorded: Any, key: Any) -> None:
     np.testing.assert_allclose(np.cov(many.T), cov, atol=0.05)
 
 
+@pytest.mark.parametrize("method", ["cholesky", "svd", "eigh"])
+def test_multivariate_normal_by_any_factor(method: str, key: Any) -> None:
+    cov = fnp.array([[2.0, 0.5], [0.5, 1.0]])
+    many = np.asarray(random.multivariate_normal(key, fnp.zeros(2), cov, (20000,), method=method))
+    np.testing.assert_allclose(np.cov(many.T), cov, atol=0.05)
+
+
+def test_multivariate_normal_on_a_line(key: Any) -> None:
+    found = random.multivariate_normal(key, fnp.zeros(2), fnp.ones((2, 2)), (5,), method="svd")
+    np.testing.assert_allclose(found[:, 0], found[:, 1], atol=1e-3)
+    assert np.all(found[:, 0] != 0)
+
+
 def test_multivariate_normal_broadcasts(key: Any) -> None:
     means, cov = fnp.zeros((4, 1, 3)), fnp.stack([fnp.eye(3)] * 5)
     assert random.multivariate_normal(key, means, cov).shape == (4, 5, 3)
