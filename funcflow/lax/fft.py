@@ -14,11 +14,12 @@ from typing import Any
 
 from funcflow.core import dtypes
 from funcflow.core.array import aval_of, ndim_of
-from funcflow.core.aval import Shape, ShapedArray
+from funcflow.core.aval import ShapedArray
 from funcflow.core.errors import ArgumentError, DtypeError, ShapeError
 from funcflow.core.primitive import Primitive
 from funcflow.core.rules import define
 from funcflow.core.threads import thread_count
+from funcflow.core.typing import Shape
 from funcflow.lax.arithmetic import mul, rem
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import eq, select
@@ -48,7 +49,7 @@ class FftType(Enum):
         """The type of that name, in upper or lower case."""
         if isinstance(fft_type, FftType):
             return fft_type
-        name = fft_type.upper() if isinstance(fft_type, str) else None
+        name = str(fft_type).upper()
         if name not in FftType.__members__:
             raise ArgumentError(
                 f"fft: unknown fft_type {fft_type!r}", mend="use 'fft', 'ifft', 'rfft' or 'irfft'"
@@ -99,7 +100,6 @@ def _abstract(x: ShapedArray, *, fft_type: FftType, fft_lengths: Shape) -> Shape
     check_dtype(f"fft of type {fft_type.name}", x, FLOATS if fft_type is FftType.RFFT else "c")
     half = (*fft_lengths[:-1], fft_lengths[-1] // 2 + 1)
     taken = half if fft_type is FftType.IRFFT else fft_lengths
-    given = fft_lengths if fft_type is FftType.IRFFT else half
     others = x.ndim - len(fft_lengths)
     if others < 0 or x.shape[others:] != taken or min(fft_lengths) < 1:
         raise ShapeError(
