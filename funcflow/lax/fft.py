@@ -77,8 +77,8 @@ def fft(x: Any, fft_type: FftType | str, fft_lengths: Sequence[int]) -> Any:
         ArgumentError: there is no such type, or there are no lengths.
 
     Example:
-        >>> ff.lax.fft(fnp.array([1.0, 2.0, 4.0]), "rfft", (3,))
-        Array([ 7. +0.j       , -2. +1.7320508j], dtype=complex64)
+        >>> ff.lax.fft(fnp.array([1.0, 2.0, 3.0, 4.0]), "rfft", (4,))
+        Array([10.+0.j, -2.+2.j, -2.+0.j], dtype=complex64)
     """
     fft_type = FftType.from_any(fft_type)
     lengths = tuple(map(operator.index, fft_lengths))
