@@ -33,7 +33,7 @@ from funcflow.lax.shape import moveaxis
 fft_p = Primitive("fft")
 
 # An array of fewer elements is transformed in one thread: to wake others would take longer.
-_WORTH_THREADS = 2**15
+_WORTH_THREADS = 2**17
 
 
 class FftType(Enum):
@@ -121,6 +121,8 @@ def _impl(xp: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape) -> Any:
     import scipy.fft
 
     workers = thread_count() if x.size >= _WORTH_THREADS else 1
+    if len(axes) == 1:  # what takes one axis has less to check
+        return getattr(scipy.fft, fft_type.value)(x, *fft_lengths, workers=workers)
     transform = getattr(scipy.fft, f"{fft_type.value}n")
     return transform(x, s=fft_lengths, axes=axes, workers=workers)
 

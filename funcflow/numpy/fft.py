@@ -242,10 +242,11 @@ def _transformed(
         )
     taken = (*s[:-1], s[-1] // 2 + 1) if fft_type is FftType.IRFFT else s
     last = tuple(range(a.ndim - len(axes), a.ndim))
-    out = lax.fft(moveaxis(_resized(a, axes, taken), axes, last), fft_type, s)
+    a = _resized(a, axes, taken)
+    out = lax.fft(a if axes == last else moveaxis(a, axes, last), fft_type, s)
     if power:
         out = lax.mul(out, float(prod(s)) ** power)
-    return moveaxis(out, last, axes)
+    return out if axes == last else moveaxis(out, last, axes)
 
 
 def _transformed_axes(function: str, a: Array, s: Shape | None, axes: Any) -> Shape:
