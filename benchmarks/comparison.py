@@ -149,7 +149,8 @@ def tensors(torch: ModuleType, tree: Any) -> Any:
     if isinstance(tree, tuple | list):
         return type(tree)(tensors(torch, value) for value in tree)
     tensor = torch.from_numpy(np.array(tree))
-    return tensor if tensor.is_floating_point() else tensor.long()
+    inexact = tensor.is_floating_point() or tensor.is_complex()
+    return tensor if inexact else tensor.long()
 
 
 def programs_of(work: Work, options: Options) -> dict[str, Program]:

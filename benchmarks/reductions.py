@@ -1,4 +1,4 @@
-"""Reductions, scans and index arg-maxima over each axis; transposes, gathers, sorts."""
+"""Reductions, scans and index arg-maxima over each axis; transposes, gathers, sorts, FFTs."""
 
 import comparison  # first: it cleans the environment
 
@@ -85,6 +85,22 @@ def sort(*shape: int) -> Work:
     )
 
 
+def rfft(size: int) -> Work:
+    return Work(
+        function=lambda api: lambda x: api.numpy.fft.rfft(x),
+        torch=lambda torch: lambda x: torch.fft.rfft(x),
+        inputs=lambda: (normal(size),),
+    )
+
+
+def fft2(*shape: int) -> Work:
+    return Work(
+        function=lambda api: lambda x: api.numpy.fft.fft2(x),
+        torch=lambda torch: lambda x: torch.fft.fft2(x),
+        inputs=lambda: (normal(*shape, 2).view(np.complex64)[..., 0],),
+    )
+
+
 def tables(quick: bool) -> list[Table]:
     if quick:
         matrix, block, images, rows = (256, 128), (16, 32, 64), (4, 16, 16, 8), 1000
@@ -99,10 +115,12 @@ def tables(quick: bool) -> list[Table]:
         ("take along axis", by_shape((rows, 64)), take_along(rows, 64)),
         ("sort", f"{10 * rows}", sort(10 * rows)),
         ("sort rows", by_shape((rows // 100, 1000)), sort(rows // 100, 1000)),
+        ("rfft", f"{10 * rows}", rfft(10 * rows)),
+        ("fft2", by_shape((rows // 100, 1000)), fft2(rows // 100, 1000)),
     ]
     others = [Row(name, size, TARGET, comparison.timed(work)) for name, size, work in works]
     return [Table("reductions", axis_rows([matrix, block]) + others)]
 
 
 if __name__ == "__main__":
-    comparison.main("Reductions, scans, transposes, gathers and sorts", tables, rounds=15)
+    comparison.main("Reductions, scans, transposes, gathers, sorts and FFTs", tables, rounds=15)

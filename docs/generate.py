@@ -22,6 +22,7 @@ MODULES = {
     "ff.lax": "funcflow.lax",
     "ff.lax.linalg": "funcflow.lax.linalg",
     "ff.numpy": "funcflow.numpy",
+    "ff.numpy.fft": "funcflow.numpy.fft",
     "ff.numpy.linalg": "funcflow.numpy.linalg",
     "ff.random": "funcflow.random",
     "ff.nn": "funcflow.nn",

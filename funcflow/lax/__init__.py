@@ -180,6 +180,7 @@ from funcflow.lax.exchange import (
     psum_scatter_p,
     pswapaxes,
 )
+from funcflow.lax.fft import FftType, fft, fft_p
 from funcflow.lax.indexing import (
     gather,
     gather_p,
@@ -409,6 +410,8 @@ __all__ = [
     # exchange
     "all_gather", "all_gather_p", "all_to_all", "all_to_all_p", "pbroadcast", "ppermute",
     "ppermute_p", "pshuffle", "psum_scatter", "psum_scatter_p", "pswapaxes",
+    # fft
+    "FftType", "fft", "fft_p",
     # indexing
     "gather", "gather_p", "index_take", "scatter_add", "scatter_add_p",
     # joining

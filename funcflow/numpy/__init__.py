@@ -2,7 +2,7 @@
 
 from funcflow.core.array import Array as ndarray
 from funcflow.core.array import install_methods
-from funcflow.numpy import linalg
+from funcflow.numpy import fft, linalg
 from funcflow.numpy.arithmetic import (
     abs,
     absolute,
@@ -415,7 +415,7 @@ install_methods({**METHODS, **PROTOCOLS})
 
 # fmt: off
 __all__ = [
-    "linalg", "ndarray",
+    "fft", "linalg", "ndarray",
     # arithmetic
     "abs", "absolute", "add", "cbrt", "clip", "divide", "divmod", "fabs", "float_power",
     "floor_divide", "fmax", "fmin", "fmod", "gcd", "hypot", "lcm", "maximum", "minimum", "mod",

@@ -256,6 +256,20 @@ def _linear_solve(a: Any, b: Any) -> Any:
 
 case("custom_linear_solve", _linear_solve, SQUARE, X)
 
+# --- Fourier transforms -----------------------------------------------------------------------
+
+SPECTRA = np.stack([ROWS - 0.7j * ROWS[::-1], 0.3j + ROWS * ROWS]).astype("complex64")[:, 0]
+along("fft", Z, "fft", (3,))
+along("fft", SPECTRA, "fft", (3, 4))
+along("fft", SPECTRA, "ifft", (3, 4))
+along("fft", X, "rfft", (3,))
+along("fft", ROWS, "rfft", (4,))
+along("fft", ROWS, "rfft", (2, 3, 4))
+along("fft", Z, "irfft", (4,))
+along("fft", Z, "irfft", (5,))
+along("fft", SPECTRA, "irfft", (3, 6))
+along("fft", SPECTRA, "irfft", (2, 3, 7))
+
 # --- random numbers ---------------------------------------------------------------------------
 
 case("threefry2x32", threefry2x32, *u32(13, 198, 2, 7))

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from funcflow.backends.numba import blas_library, placement
+from funcflow.core import threads
 from funcflow.core.config import config
 
 # How often an idle thread of libgomp looks for work before it sleeps: about 150 microseconds, which
@@ -60,15 +61,10 @@ def state_address() -> int:
 
 
 def thread_count() -> int:
-    """How many threads a kernel may use.
-
-    The processors that this process may run on, or less if NUMBA_NUM_THREADS, OMP_NUM_THREADS or
-    the setting `num_threads` say so.
-    """
+    """How many threads a kernel may use: as the process may, and one after a fork."""
     global _count
     if _count is None:
-        counts = _available(), _variable("OMP_NUM_THREADS"), config.thread_cap()
-        _count = min(filter(None, counts))
+        _count = threads.thread_count()
     return _count
 
 
@@ -132,7 +128,7 @@ def _set_count(count: int) -> None:
         # OpenMP makes threads as they are needed.
         _state.threads = count if _is_openmp(_layer) else min(count, _launched)
         # In the other layer the caller only waits.
-        has_room = _is_openmp(_layer) and count <= _processors()
+        has_room = _is_openmp(_layer) and count <= threads.processors()
         _state.placement = placement.address() if has_room else None
 
 
@@ -144,8 +140,8 @@ def _launch() -> None:
         return
     # As many as Numba would launch, for it counts on them once it is imported. If it has launched
     # the layer already, nothing happens here.
-    ctypes.CFUNCTYPE(None, ctypes.c_int)(layer.launch_threads)(_available())
-    _launched = min(_available(), ctypes.CFUNCTYPE(ctypes.c_int)(layer.get_num_threads)())
+    ctypes.CFUNCTYPE(None, ctypes.c_int)(layer.launch_threads)(threads.available())
+    _launched = min(threads.available(), ctypes.CFUNCTYPE(ctypes.c_int)(layer.get_num_threads)())
     _state.parallel_for = layer.parallel_for
     _layer = layer
     _set_count(thread_count())
@@ -205,23 +201,6 @@ def _loaded_libgomp() -> ctypes.CDLL | None:
         return ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
     except OSError:
         return None
-
-
-def _available() -> int:
-    """The number of threads that Numba launches."""
-    return _variable("NUMBA_NUM_THREADS") or _processors()
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _variable(name: str) -> int | None:
-    """A positive number in the environment, of lists as in OMP_NUM_THREADS=4,2 the first."""
-    text = os.environ.get(name, "").split(",")[0].strip()
-    return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def _after_fork_in_child() -> None:

@@ -218,28 +218,6 @@ print(parts(steps), *with_numba(), parts(steps))
     assert run(program, first) == "4 499500 omp 4"
 
 
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({}, 6),
-        ({"OMP_NUM_THREADS": "2"}, 2),
-        ({"OMP_NUM_THREADS": "8"}, 6),
-        ({"OMP_NUM_THREADS": "2,3"}, 2),
-        ({"NUMBA_NUM_THREADS": "3"}, 3),
-        ({"NUMBA_NUM_THREADS": "5", "OMP_NUM_THREADS": "4"}, 4),
-        ({"OMP_NUM_THREADS": "many", "NUMBA_NUM_THREADS": "0"}, 6),
-    ],
-)
-def test_the_number_of_threads(monkeypatch, variables, expected):
-    monkeypatch.setattr(threads, "_count", None)
-    monkeypatch.setattr(threads, "_processors", lambda: 6)
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert threads.thread_count() == expected
-
-
 def test_the_limit_ends_with_its_block():
     before = threads.thread_count()
     with pytest.raises(KeyError), threads.limit(5):
