@@ -9,7 +9,7 @@ from funcflow import lax
 from funcflow.core.jaxpr import JaxprEqn
 from funcflow.transforms import origin_loops
 from funcflow.transforms.executables import compiled
-from funcflow.transforms.nans import Element, Origin
+from funcflow.transforms.whereabouts import Element, Origin
 from funcflow.transforms.origin import origin_in
 
 
