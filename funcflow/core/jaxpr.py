@@ -10,9 +10,9 @@ from funcflow.core.source import Source
 from funcflow.core.typing import is_tuple
 
 # What an equation does besides computing its results. `axis_effect(name)` marks the use of a
-# named axis; `INDEX_CHECK` that indices out of bounds are noted, which must not happen earlier than
-# the equation runs, nor where it does not. All others (callbacks, prints) forbid to drop, repeat or
-# reorder the equation.
+# named axis; `INDEX_CHECK` that indices out of bounds are noted, which forbids to drop the equation,
+# or to compute it where it does not stand. All others (callbacks, prints) forbid to drop, repeat or
+# reorder it.
 Effects: TypeAlias = frozenset[str]
 NO_EFFECTS: Effects = frozenset()
 INDEX_CHECK = "index check"
@@ -25,8 +25,13 @@ def axis_effect(name: object) -> str:
 
 
 def has_side_effects(effects: Effects) -> bool:
-    """Whether an equation must stay even if nothing reads its results."""
+    """Whether an equation does something that is to be seen, once and in its order."""
     return any(not effect.startswith(_AXIS) and effect != INDEX_CHECK for effect in effects)
+
+
+def must_stay(effects: Effects) -> bool:
+    """Whether an equation must stay even if nothing reads its results."""
+    return any(not effect.startswith(_AXIS) for effect in effects)
 
 
 class Var:

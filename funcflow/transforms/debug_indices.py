@@ -31,8 +31,7 @@ def debug_indices(enable: bool = True) -> Generator[None]:
     functions of `lax` check them unless a `mode` says what is to happen. The error names the line,
     the iterations of the loops and the branches around it, the lane of `vmap`, the index, the axis
     and its extent. Lanes of `vmap` that have left their loop or take another branch are not
-    checked, nor is what no result of a jitted function depends on, nor `lax.gather` and
-    `lax.scatter`, whose default is a mode.
+    checked, nor are `lax.gather` and `lax.scatter`, whose default is a mode.
 
     Jitted functions are traced once more for the block, and run compiled, but with Python at each
     check, and loops around one run in Python. Callbacks that return values are called again

@@ -186,14 +186,15 @@ class Scan(Loop):
             self._pieces[count] = compiled(self._piece_jaxpr(count))
         first = min(self.place(step), self.place(step + count - 1))
         rows = [x[first : first + count] for x in self.xs]
-        return list(self._pieces[count](*self.fixed, *carry, *rows)[: self.carry])
+        return list(self._pieces[count](*self.fixed, *carry, *rows))
 
     def _piece_jaxpr(self, count: int) -> ClosedJaxpr:
         end = self.consts + self.carry
 
         def piece(*args: Any) -> list[Any]:
             consts, carry, xs = args[: self.consts], args[self.consts : end], args[end:]
-            return bind_scan(self.body, consts, carry, xs, count, self.reverse)
+            outs = bind_scan(self.body, consts, carry, xs, count, self.reverse)
+            return outs[: self.carry]
 
         rows = [a.update(shape=(count, *a.shape)) for a in self.body.in_avals[end:]]
         return stage_out(piece, [*self.body.in_avals[:end], *rows])
