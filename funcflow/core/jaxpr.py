@@ -10,8 +10,8 @@ from funcflow.core.source import Source
 from funcflow.core.typing import is_tuple
 
 # What an equation does besides computing its results. `axis_effect(name)` marks the use of a
-# named axis; `INDEX_CHECK` that indices out of bounds are noted, which forbids to drop the equation,
-# or to compute it where it does not stand. All others (callbacks, prints) forbid to drop, repeat or
+# named axis; `INDEX_CHECK` that indices out of bounds are counted, which forbids to drop the
+# equation or to move it out of a loop. All others (callbacks, prints) forbid to drop, repeat or
 # reorder it.
 Effects: TypeAlias = frozenset[str]
 NO_EFFECTS: Effects = frozenset()

@@ -131,7 +131,7 @@ def parse_index(shape: Shape, index: Any, mode: Any = None) -> ParsedIndex:
                 slices.append(Slice(0, 1, extent))
                 in_bounds = in_bounds and mode is None and is_known(entry)
                 indices = np.asarray(entry) if type(entry) is int else entry
-                arrays[axis - len(dropped)] = _nonnegative(indices, extent, axis, mode)
+                arrays[axis - len(dropped)] = from_front(indices, extent, axis, mode)
     basic = BasicIndex(operand_shape, tuple(slices), tuple(dropped))
     if not arrays:
         kept = tuple(extent for kind, extent in layout if kind in (_NEW, _KEPT))
@@ -298,7 +298,9 @@ def out_of_bounds(i: int, extent: int, axis: int, function: str = "x[...]") -> O
     )
 
 
-def _nonnegative(indices: Any, extent: int, axis: int, mode: Any) -> Any:
+def from_front(
+    indices: Any, extent: int, axis: int, mode: Any, function: str = "x[...]"
+) -> Any:
     """Integer indices counted from the front, as int32 or int64.
 
     Without a mode, which would say what to do about indices out of bounds, known ones are checked,
@@ -308,11 +310,11 @@ def _nonnegative(indices: Any, extent: int, axis: int, mode: Any) -> Any:
     if not is_known(indices):
         indices = lax.convert_element_type(indices, dtype)
         if mode is None:
-            indices = checked("x[...]", indices, extent, axis)
+            indices = checked(function, indices, extent, axis)
         return lax.select(lax.lt(indices, 0), lax.add(indices, extent), indices)
     values = buffer_of(indices).astype(dtype)
     if mode is None and values.size:
         low, high = int(values.min()), int(values.max())
         if low < -extent or high >= extent:
-            raise out_of_bounds(high if high >= extent else low, extent, axis)
+            raise out_of_bounds(high if high >= extent else low, extent, axis, function)
     return np.where(values < 0, values + np.asarray(extent, dtype), values)

@@ -33,10 +33,11 @@ def debug_indices(enable: bool = True) -> Generator[None]:
     and its extent. Lanes of `vmap` that have left their loop or take another branch are not
     checked, nor are `lax.gather` and `lax.scatter`, whose default is a mode.
 
-    Jitted functions are traced once more for the block, and run compiled, but with Python at each
-    check, and loops around one run in Python. Callbacks that return values are called again
-    while an index out of bounds is looked for; what only prints is silent. Loops and branches that
-    print are not checked where each lane of `vmap` decides for itself.
+    Jitted functions are traced once more for the block, and run compiled. Loops that index run as
+    tables of steps, not as one kernel, and those in which each lane of `vmap` decides for itself
+    under a mask. Callbacks that return values are called again while an index out of bounds is
+    looked for; what only prints is silent. Not checked are loops and branches that print, where
+    each lane decides for itself.
 
     Raises:
         ArgumentError: the block lies in a function that is being transformed.

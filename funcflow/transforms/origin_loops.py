@@ -1,8 +1,8 @@
 """In which iteration of a loop a NaN comes to be, or an index out of bounds is used.
 
-The steps are run in compiled pieces, of which only the carries in between are looked at. Single
-steps are run in the one piece that makes a NaN, and only the step that does is looked into. A loop
-of n steps costs about as much as two runs of it, and sqrt(n) steps one by one.
+The steps are run in compiled pieces, of which only the carries in between are looked at, or a count.
+Single steps are run in the one piece that makes a NaN, and only the step that does is looked into. A
+loop of n steps costs about as much as two runs of it, and sqrt(n) steps one by one.
 """
 
 from abc import ABC, abstractmethod
@@ -139,7 +139,6 @@ class Loop(ABC):
                 carry = self.run(carry, step, size)
         return found
 
-
     def steps_that_count(self, count: Callable[[], int]) -> Iterator[tuple[int, Carry]]:
         """The steps in which a count goes up and what they are given; at last the loop's end."""
 
@@ -166,6 +165,8 @@ def _piece(length: int) -> int:
 
 
 class Scan(Loop):
+    """A `scan` whose steps can be run again."""
+
     def __init__(self, eqn: JaxprEqn, ins: Sequence[Any]) -> None:
         params = eqn.params
         super().__init__(eqn, params["jaxpr"], params["num_consts"], params["num_carry"])
@@ -217,6 +218,8 @@ class Scan(Loop):
 
 
 class While(Loop):
+    """A `while` whose steps can be run again."""
+
     def __init__(self, eqn: JaxprEqn, ins: Sequence[Any]) -> None:
         body, self.cond = eqn.params["body_jaxpr"], eqn.params["cond_jaxpr"]
         self.first = eqn.params["cond_nconsts"]

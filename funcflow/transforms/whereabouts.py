@@ -1,4 +1,4 @@
-"""Where in a program something came to be: the operation, the loops and branches around it, the index."""
+"""Where in a program something came to be: operation, loops and branches around it, and index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

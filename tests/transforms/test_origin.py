@@ -6,8 +6,8 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
-from funcflow.transforms.whereabouts import Element, Origin
 from funcflow.transforms.origin import origin_in
+from funcflow.transforms.whereabouts import Element, Origin
 
 NAN, INF = np.nan, np.inf
 
