@@ -298,9 +298,7 @@ def out_of_bounds(i: int, extent: int, axis: int, function: str = "x[...]") -> O
     )
 
 
-def from_front(
-    indices: Any, extent: int, axis: int, mode: Any, function: str = "x[...]"
-) -> Any:
+def from_front(indices: Any, extent: int, axis: int, mode: Any, function: str = "x[...]") -> Any:
     """Integer indices counted from the front, as int32 or int64.
 
     Without a mode, which would say what to do about indices out of bounds, known ones are checked,

@@ -1,8 +1,8 @@
 """In which iteration of a loop a NaN comes to be, or an index out of bounds is used.
 
-The steps are run in compiled pieces, of which only the carries in between are looked at, or a count.
-Single steps are run in the one piece that makes a NaN, and only the step that does is looked into. A
-loop of n steps costs about as much as two runs of it, and sqrt(n) steps one by one.
+The steps are run in compiled pieces, of which only the carries in between are looked at, or a
+count. Single steps are run in the one piece that makes a NaN, and only the step that does is looked
+into. A loop of n steps costs about as much as two runs of it, and sqrt(n) steps one by one.
 """
 
 from abc import ABC, abstractmethod

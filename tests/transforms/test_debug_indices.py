@@ -232,7 +232,7 @@ def test_only_the_branch_that_is_taken(way):
 
 def test_branches_in_loops_of_lanes():
     def f(x, n):
-        step = lambda s: (s[0] + 1, s[1] + safe(x, s[0] - 2))  # noqa: E731
+        step = lambda s: (s[0] + 1, s[1] + safe(x, fnp.maximum(s[0] - 2, 0)))  # noqa: E731
         return lax.while_loop(lambda s: s[0] < n, step, (0, 0.0))[1]
 
     every = ff.jit(ff.vmap(f, (None, 0)))
