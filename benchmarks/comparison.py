@@ -29,12 +29,14 @@ PAUSE_SECONDS = 0.03
 DISTURBED = 2  # a median this many times the minimum was not measured in quiet
 COPY = "copy"  # the column of a plain copy of the same bytes, which is no rival
 BY_HAND = "by_hand"  # the column of a loop that somebody wrote for Numba
+TWO_ROOTS = "two_roots"  # the column of twice the root of the number of steps
 BARE = "bare"  # the column of the same loop without a bar
 TITLES = {
     **harness.LIBRARIES,
     "torch_compile": "torch.compile",
     BY_HAND: "Numba by hand",
     BARE: "without a bar",
+    TWO_ROOTS: "2 sqrt(n)",
 }
 
 Program = Callable[[], Any]  # one call, its arguments bound, its result waited for

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[1]
 # In the order of the tables' columns.
 LIBRARIES = {"numpy": "NumPy", "jax": "JAX", "torch": "PyTorch", "funcflow": "funcflow"}
-UNITS = {"us": 1e6, "ms": 1e3, "MB": 1e-6}  # in a second, or in a byte
+UNITS = {"us": 1e6, "ms": 1e3, "MB": 1e-6, "states": 1.0}  # in a second, or in a byte
 
 if "numpy" in sys.modules:
     raise ImportError("import harness before anything that imports numpy")

@@ -58,6 +58,18 @@ def lorenz_gradient(api: ModuleType, steps: int, **options: Any) -> Function:
     return api.grad(lambda s: api.numpy.sum(solve(s) ** 2))
 
 
+def lorenz_open_gradient(api: ModuleType, steps: int) -> Function:
+    """The same through a loop that goes up to an argument; JAX has to know where, and scans."""
+    if api.__name__ == "jax":
+        return lambda s, n: lorenz_gradient(api, steps)(s)
+    step = runge_kutta(api)
+
+    def loss(s: Any, n: Any) -> Any:
+        return api.numpy.sum(api.lax.fori_loop(0, n, lambda i, s: step(s), s) ** 2)
+
+    return api.grad(loss)
+
+
 def lorenz_trajectory(api: ModuleType, steps: int, **options: Any) -> Function:
     """All states on the way."""
     step = runge_kutta(api)

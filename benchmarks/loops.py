@@ -15,7 +15,7 @@ import loop_programs as programs
 import loops_by_hand as by_hand
 import models
 import numpy as np
-from comparison import BARE, BY_HAND, Measured, Options, Program, Row, Table
+from comparison import BARE, BY_HAND, TWO_ROOTS, Measured, Options, Program, Row, Table
 from compile_times import in_cold_process
 
 SITES = 60  # of the ring
@@ -36,9 +36,10 @@ class Sizes(NamedTuple):
     chains: int = 1_000
     transitions: int = 1_000
     shown: int = 3_000_000  # steps under a bar
+    kept: int = 1_000_000  # steps of which few are kept
 
 
-QUICK = Sizes(10_000, 1_000, 100, 10_000, 1_000, 10**5, 100, 50, 300_000)
+QUICK = Sizes(10_000, 1_000, 100, 10_000, 1_000, 10**5, 100, 50, 300_000, 10_000)
 
 
 class Loop(NamedTuple):
@@ -134,6 +135,12 @@ def lorenz_rows(steps: int) -> list[Row]:
         for dtype, target in zip(dtypes, targets, strict=True):
             loop = Loop(partial(function, steps=steps), partial(start, dtype))
             rows.append(Row(f"Lorenz RK4, {how}, {dtype}", size, target, loop.against_jax))
+    loop = Loop(
+        partial(programs.lorenz_open_gradient, steps=steps),
+        lambda: (*start("float64"), np.int32(steps)),
+    )
+    work = "Lorenz RK4, gradient of a loop of unknown length, float64"
+    rows.append(Row(work, size, 0.05, loop.against_jax))
     for dtype in dtypes:
         arguments = FIRST_CALL_STEPS, dtype
         first = in_cold_process("lorenz_first_call", *arguments, module="loop_programs")
@@ -160,6 +167,20 @@ def bar_rows(steps: int) -> list[Row]:
         work, size = f"Lorenz RK4 with a bar, {how}", f"{steps:,} steps"
         rows.append(Row(work, size, 1.02, partial(shown.against_bare, bare)))
     return rows
+
+
+def kept_row(steps: int) -> Row:
+    """How many states the gradient of a long scan has in memory, with its arguments and results."""
+
+    def measure(options: Options) -> Measured:
+        api = comparison.load("funcflow")
+        gradient = programs.lorenz_gradient(api, steps, checkpoint="sqrt")
+        (state,) = start("float32")
+        memory = api.jit(gradient).lower(state).memory()
+        return {"funcflow": memory.peak / state.nbytes, TWO_ROOTS: 2 * steps**0.5}
+
+    work = 'gradient of a scan with checkpoint="sqrt"'
+    return Row(work, f"{steps:,} steps", 1.0, measure)
 
 
 def ring_rows(steps: int) -> list[Row]:
@@ -248,7 +269,10 @@ def tables(quick: bool) -> list[Table]:
         row("associative_scan of sums", of_elements, 1.0, programs.running_sum, elements),
         row("associative_scan, recurrence", of_elements, 1.0, programs.linear_recurrence, elements),
     ]
-    return [Table("loops", rows)]
+    return [
+        Table("loops", rows),
+        Table("loop_memory", [kept_row(sizes.kept)], unit="states"),
+    ]
 
 
 if __name__ == "__main__":

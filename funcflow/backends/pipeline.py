@@ -11,6 +11,7 @@ from funcflow.backends.passes.loop_constants import loop_constants
 from funcflow.backends.passes.loop_sums import loop_sums
 from funcflow.backends.passes.parts import split_complex
 from funcflow.backends.passes.simplify import simplify
+from funcflow.backends.passes.turned_products import turned_products
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.rewrite import cse, dce_closed
 
@@ -37,6 +38,7 @@ COMPILE_PASSES: Mapping[str, Pass] = {
     "parts": split_complex,
     "cse": _cse,
     "dce": dce_closed,
+    "turned products": turned_products,
     "loop sums": loop_sums,
     "loop constants": loop_constants,
 }

@@ -56,6 +56,8 @@ def test_exact_values(name, data, reverse):
             lambda y, a: reference(y, a, dtype=None if kinds != "iu" else dtype), x, axis, reverse
         )
     assert got.dtype == dtype
+    if dtype.kind == "V":  # NumPy does not know a NaN of bfloat16
+        got, expected = got.astype("float32"), expected.astype("float32")
     np.testing.assert_array_equal(got, expected)
 
 

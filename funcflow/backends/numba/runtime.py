@@ -294,11 +294,18 @@ def _check_symbols(names: Iterable[str]) -> None:
 
 @cache
 def _binding() -> Any:
-    """The interface of llvmlite, with the code generator of this processor switched on."""
+    """The interface of llvmlite, with the code generator of this processor switched on.
+
+    LLVM finds the functions of this process as soon as the process itself is one of the libraries
+    that it knows: the one without a name.
+    """
     import llvmlite.binding as binding
+    from llvmlite.binding import ffi
 
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    with ffi.OutputString() as problem:
+        ffi.lib.LLVMPY_LoadLibraryPermanently(None, problem)
     return binding
 
 

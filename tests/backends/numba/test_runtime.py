@@ -87,6 +87,15 @@ def test_functions_of_the_c_library_are_found():
     assert ctypes.CFUNCTYPE(double, double, double)(library.address("power"))(2.0, 5.0) == 2.0
 
 
+def test_functions_of_the_c_library_are_found_in_a_process_that_has_loaded_nothing():
+    program = """
+from funcflow.backends.numba.runtime import compile_module
+text = "declare ptr @malloc(i64) define ptr @f(i64 %n) { %p = call ptr @malloc(i64 %n) ret ptr %p }"
+assert compile_module(text.replace(") define", ")\\ndefine"))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_an_unknown_symbol_is_an_error():
     library = load_object(compile_module(ADD.format(n=1)))
     with pytest.raises(errors.CompileError, match="no function named 'add_2'"):
