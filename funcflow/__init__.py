@@ -42,6 +42,7 @@ from funcflow.transforms.custom_gradient import custom_gradient as custom_gradie
 from funcflow.transforms.custom_jvp import custom_jvp as custom_jvp
 from funcflow.transforms.custom_rule import custom_rule as custom_rule
 from funcflow.transforms.custom_vjp import custom_vjp as custom_vjp
+from funcflow.transforms.debug_indices import debug_indices as debug_indices
 from funcflow.transforms.debug_nans import debug_nans as debug_nans
 from funcflow.transforms.devices import Device as Device
 from funcflow.transforms.devices import block_until_ready as block_until_ready

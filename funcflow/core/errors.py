@@ -92,7 +92,7 @@ class CarryTypeError(TreeStructureError):
 
 
 class OutOfBoundsError(FuncflowError, IndexError):
-    """A static index lies outside the array.
+    """An index lies outside the array: one whose value is known, or any if `debug_indices` is on.
 
         fnp.ones(3)[5]
 

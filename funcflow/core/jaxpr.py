@@ -10,9 +10,12 @@ from funcflow.core.source import Source
 from funcflow.core.typing import is_tuple
 
 # What an equation does besides computing its results. `axis_effect(name)` marks the use of a
-# named axis; all others (callbacks, prints) forbid to drop, repeat or reorder the equation.
+# named axis; `INDEX_CHECK` that indices out of bounds are counted, which forbids to drop the
+# equation or to move it out of a loop. All others (callbacks, prints) forbid to drop, repeat or
+# reorder it.
 Effects: TypeAlias = frozenset[str]
 NO_EFFECTS: Effects = frozenset()
+INDEX_CHECK = "index check"
 _AXIS = "axis:"
 
 
@@ -22,6 +25,11 @@ def axis_effect(name: object) -> str:
 
 
 def has_side_effects(effects: Effects) -> bool:
+    """Whether an equation does something that is to be seen, once and in its order."""
+    return any(not effect.startswith(_AXIS) and effect != INDEX_CHECK for effect in effects)
+
+
+def must_stay(effects: Effects) -> bool:
     """Whether an equation must stay even if nothing reads its results."""
     return any(not effect.startswith(_AXIS) for effect in effects)
 

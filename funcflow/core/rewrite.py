@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 
 from funcflow.core import rules
-from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Var, has_side_effects, subjaxprs
+from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Var, must_stay, subjaxprs
 
 
 def dce(jaxpr: Jaxpr, used_outputs: Sequence[bool] | None = None) -> Jaxpr:
@@ -19,7 +19,7 @@ def dce(jaxpr: Jaxpr, used_outputs: Sequence[bool] | None = None) -> Jaxpr:
     eqns: list[JaxprEqn] = []
     for eqn in reversed(jaxpr.eqns):
         used = [v in live for v in eqn.outvars]
-        if has_side_effects(eqn.effects) or any(used):
+        if must_stay(eqn.effects) or any(used):
             if not all(used) and eqn.primitive in rules.dce:
                 eqn = rules.dce[eqn.primitive](eqn, used)
             eqns.append(eqn)

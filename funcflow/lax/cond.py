@@ -26,6 +26,7 @@ from funcflow.core.staging import stage_out
 from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import clamp, ne, select_n
+from funcflow.lax.index_check import unchecked
 from funcflow.lax.shape import broadcast_to, expand_dims, zeros
 
 cond_p = Primitive("cond", multiple_results=True)
@@ -265,7 +266,7 @@ def _batch_lanes(ctx: Any, args: Any, dims: Any, branches: Branches) -> Any:
     index, *operands = (ctx.to_front(x, d) for x, d in zip(args, dims, strict=True))
     inner = tuple(ctx.jaxpr(branch, [True] * len(operands), True)[0] for branch in branches)
     if has_side_effects(_cond_effects(branches=inner)):
-        outs = select_branches(index, operands, inner)
+        outs = select_branches(index, operands, tuple(map(unchecked, inner)))
     else:
         outs = bind_branches(index, inner, *operands)
     return outs, [0] * len(outs)

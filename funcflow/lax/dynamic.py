@@ -20,6 +20,7 @@ from funcflow.lax.dimension_numbers import (
     ScatterDimensionNumbers,
 )
 from funcflow.lax.forms import add, check_same_dtypes, same_dtype
+from funcflow.lax.index_check import checked, checking
 from funcflow.lax.indexing import gather_p
 from funcflow.lax.joining import stack, unstack
 from funcflow.lax.linear import canonical_axis, linear_jvp
@@ -32,7 +33,11 @@ _CLIP = {"mode": GatherScatterMode.CLIP, "unique_indices": True, "indices_are_so
 
 
 def _canonical_starts(
-    function: str, starts: Any, shape: Shape, allow_negative: bool | Sequence[bool]
+    function: str,
+    starts: Any,
+    shape: Shape,
+    sizes: Sequence[int],
+    allow_negative: bool | Sequence[bool],
 ) -> list[Any]:
     """Start indices as scalar arrays; negative ones, where allowed, counted from the end."""
     starts = list(unstack(starts) if hasattr(starts, "dtype") else starts)
@@ -43,6 +48,11 @@ def _canonical_starts(
         )
     if isinstance(allow_negative, bool):
         allow_negative = [allow_negative] * len(shape)
+    if checking.get() and len(sizes) == len(shape):
+        starts = [
+            checked(function, start, extent, axis, size=sizes[axis], from_end=allow_negative[axis])
+            for axis, (start, extent) in enumerate(zip(starts, shape, strict=True))
+        ]
     return [
         _canonical_start(function, start, extent, allowed)
         for start, extent, allowed in zip(starts, shape, allow_negative, strict=True)
@@ -125,11 +135,22 @@ def dynamic_slice(
         >>> ff.lax.dynamic_slice(fnp.arange(5), (4,), (2,))
         Array([3, 4], dtype=int32)
     """
-    shape = shape_of(operand)
-    starts = _canonical_starts("dynamic_slice", start_indices, shape, allow_negative_indices)
-    return dynamic_slice_p.bind(
-        operand, *starts, slice_sizes=tuple(map(operator.index, slice_sizes))
-    )
+    shape, sizes = shape_of(operand), tuple(map(operator.index, slice_sizes))
+    starts = _canonical_starts("dynamic_slice", start_indices, shape, sizes, allow_negative_indices)
+    return dynamic_slice_p.bind(operand, *starts, slice_sizes=sizes)
+
+
+def element_at(operand: Any, axes: Sequence[int], positions: Sequence[Any]) -> Any:
+    """The elements at one position of each of some axes, which stay with extent 1.
+
+    Negative positions do not count from the end, and those out of bounds take the nearest element
+    also under `debug_indices`.
+    """
+    starts: list[Any] = [np.zeros((), np.int32)] * ndim_of(operand)
+    sizes = list(shape_of(operand))
+    for axis, position in zip(axes, positions, strict=True):
+        starts[axis], sizes[axis] = position, 1
+    return dynamic_slice_p.bind(operand, *starts, slice_sizes=tuple(sizes))
 
 
 def _check_sizes(name: str, shape: Shape, sizes: Shape) -> None:
@@ -269,7 +290,9 @@ def dynamic_update_slice(
         Array([0., 1., 1., 0.], dtype=float32)
     """
     shape = shape_of(operand)
-    starts = _canonical_starts("dynamic_update_slice", start_indices, shape, allow_negative_indices)
+    starts = _canonical_starts(
+        "dynamic_update_slice", start_indices, shape, shape_of(update), allow_negative_indices
+    )
     operand, update = same_dtype(operand, update)
     return dynamic_update_slice_p.bind(operand, update, *starts)
 

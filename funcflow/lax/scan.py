@@ -11,7 +11,7 @@ from funcflow.core.errors import ArgumentError, TreeStructureError
 from funcflow.core.evaluate import eval_closed, eval_jaxpr
 from funcflow.core.flatten import flatten_arguments, name_of
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn, Var, has_side_effects
+from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn, Var, must_stay
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import tree_structure
 from funcflow.core.rewrite import cse, dce, hoist, permute, split_invariant, used_inputs
@@ -353,7 +353,7 @@ def _run_known(
             outvars.append(v)
     body = dce(body.replace(outvars=outvars))
     outs: list[Any] = []
-    if outvars or has_side_effects(body.effects):
+    if outvars or must_stay(body.effects):
         outs = bind_scan(ClosedJaxpr(body), consts, carry, xs, length, reverse)
     saved = dict(zip(outvars[num_carry:], outs[num_carry:], strict=True))
     values = {**saved, **stacked, **constants}

@@ -33,6 +33,7 @@ from funcflow.lax.bitwise import bitwise_and
 from funcflow.lax.carry import trace_body, trace_condition
 from funcflow.lax.comparison import lt, select_n
 from funcflow.lax.forms import add, add_p
+from funcflow.lax.index_check import unchecked
 from funcflow.lax.progress import check_label, shown_while
 from funcflow.lax.reduction import reduce_or
 from funcflow.lax.shape import broadcast, broadcast_to, expand_dims, instantiate, zeros
@@ -231,7 +232,7 @@ def _while_batch(
     moved = [ctx.to_front(x, d) if b else x for x, d, b in zip(args, dims, flags, strict=True)]
     cond_consts, body_consts, carry = _parts(moved, cond_nconsts, body_nconsts)
     if pred_b and has_side_effects(cond.effects | body.effects):
-        cond, body = until_all_done(cond, body, cond_nconsts, body_nconsts)
+        cond, body = until_all_done(unchecked(cond), unchecked(body), cond_nconsts, body_nconsts)
         body_consts = [*cond_consts, *body_consts]
     apart = pred_b and all(
         b or not dtypes.is_inexact(a.dtype)
@@ -425,6 +426,7 @@ def _while_transpose(
     checkpoint: int | None,
     apart: bool,
 ) -> list[Any]:
+    cond_jaxpr, body_jaxpr = unchecked(cond_jaxpr), unchecked(body_jaxpr)  # which the loop checked
     linear = [is_undefined(x) for x in args]
     _, consts_l, _ = _parts(linear, cond_nconsts, body_nconsts)
     if cond_jaxpr.out_avals[0].ndim and (any(consts_l) > apart or checkpoint is not None):

@@ -24,6 +24,7 @@ from funcflow.core.errors import (
     NonConcreteBooleanIndexError,
     OutOfBoundsError,
 )
+from funcflow.lax.index_check import checked
 from funcflow.numpy.arguments import buffer_of, is_known
 from funcflow.numpy.creation import array
 
@@ -128,10 +129,9 @@ def parse_index(shape: Shape, index: Any, mode: Any = None) -> ParsedIndex:
                 dropped.append(axis)
             else:
                 slices.append(Slice(0, 1, extent))
-                checked = _is_checked(entry, mode)
-                in_bounds = in_bounds and checked
+                in_bounds = in_bounds and mode is None and is_known(entry)
                 indices = np.asarray(entry) if type(entry) is int else entry
-                arrays[axis - len(dropped)] = _nonnegative(indices, extent, axis, checked)
+                arrays[axis - len(dropped)] = from_front(indices, extent, axis, mode)
     basic = BasicIndex(operand_shape, tuple(slices), tuple(dropped))
     if not arrays:
         kept = tuple(extent for kind, extent in layout if kind in (_NEW, _KEPT))
@@ -298,20 +298,21 @@ def out_of_bounds(i: int, extent: int, axis: int, function: str = "x[...]") -> O
     )
 
 
-def _is_checked(indices: Any, mode: Any) -> bool:
-    """Whether to look for indices out of bounds: no mode says what to do, and they are known."""
-    return mode is None and is_known(indices)
+def from_front(indices: Any, extent: int, axis: int, mode: Any, function: str = "x[...]") -> Any:
+    """Integer indices counted from the front, as int32 or int64.
 
-
-def _nonnegative(indices: Any, extent: int, axis: int, checked: bool) -> Any:
-    """Integer indices counted from the front, as int32 or int64."""
+    Without a mode, which would say what to do about indices out of bounds, known ones are checked,
+    and others as far as `debug_indices` is on.
+    """
     dtype = np.dtype("int64" if indices.dtype.itemsize == 8 else "int32")
     if not is_known(indices):
         indices = lax.convert_element_type(indices, dtype)
+        if mode is None:
+            indices = checked(function, indices, extent, axis)
         return lax.select(lax.lt(indices, 0), lax.add(indices, extent), indices)
     values = buffer_of(indices).astype(dtype)
-    if checked and values.size:
+    if mode is None and values.size:
         low, high = int(values.min()), int(values.max())
         if low < -extent or high >= extent:
-            raise out_of_bounds(high if high >= extent else low, extent, axis)
+            raise out_of_bounds(high if high >= extent else low, extent, axis, function)
     return np.where(values < 0, values + np.asarray(extent, dtype), values)

@@ -7,6 +7,7 @@ import numpy as np
 from funcflow import lax
 from funcflow.core.array import Array, ConcreteArray, wrap
 from funcflow.core.trace import EVAL, current_trace
+from funcflow.lax.dynamic import element_at
 from funcflow.numpy.arguments import is_known
 from funcflow.numpy.index_parsing import (
     AdvancedIndex,
@@ -77,12 +78,7 @@ def read(
     mode = default_mode(advanced, mode, "clip")
     sizes = tuple(1 if i in advanced.axes else extent for i, extent in enumerate(part.shape))
     if not advanced.shape and mode in ("clip", "promise_in_bounds"):
-        starts: list[Any] = [0] * part.ndim
-        for axis, position in zip(advanced.axes, advanced.arrays, strict=True):
-            starts[axis] = position
-        return lax.reshape(
-            lax.dynamic_slice(part, starts, sizes, allow_negative_indices=False), index.shape
-        )
+        return lax.reshape(element_at(part, advanced.axes, advanced.arrays), index.shape)
     out = lax.gather(
         part,
         index_vectors(advanced),

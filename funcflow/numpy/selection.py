@@ -13,7 +13,7 @@ from funcflow.lax.linear import canonical_axis
 from funcflow.numpy.arguments import at_once, buffer_of, cast, index_dtype, is_known, refuse_inplace
 from funcflow.numpy.creation import asarray
 from funcflow.numpy.index_modes import integers, with_mode
-from funcflow.numpy.index_parsing import out_of_bounds, parse_index
+from funcflow.numpy.index_parsing import from_front, out_of_bounds, parse_index
 from funcflow.numpy.indexing import default_mode, read
 from funcflow.numpy.logic import choose_where
 from funcflow.numpy.manipulation import ravel
@@ -110,18 +110,19 @@ def take_along_axis(
     axis = canonical_axis(axis, arr.ndim, "take_along_axis")
     extent, count = arr.shape[axis], indices.shape[axis]
     indices, mode = with_mode("take_along_axis", indices, extent, mode)
-    parsed = parse_index((extent,), indices if indices.ndim else (indices,), mode)
+    places = from_front(indices, extent, axis, mode, "take_along_axis")
+    if mode is None:
+        mode = "promise_in_bounds" if is_known(indices) else "fill"
     others = tuple(i for i in range(arr.ndim) if i != axis)
     common = lax.broadcast_shapes(_replaced(arr.shape, axis, 1), _replaced(indices.shape, axis, 1))
     arr = lax.broadcast_to(arr, _replaced(common, axis, extent))
-    assert parsed.advanced is not None
-    vectors = lax.broadcast_to(parsed.advanced.arrays[0], _replaced(common, axis, count))
+    vectors = asarray(lax.broadcast_to(places, _replaced(common, axis, count)))
     return lax.gather(
         arr,
-        lax.expand_dims(asarray(vectors), (arr.ndim,)),
+        lax.expand_dims(vectors, (arr.ndim,)),
         lax.GatherDimensionNumbers((), (axis,), (axis,), others, others),
         (1,) * arr.ndim,
-        mode=default_mode(parsed.advanced, mode, "fill"),
+        mode=mode,
         fill_value=fill_value,
     )
 

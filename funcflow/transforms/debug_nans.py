@@ -10,35 +10,29 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.core import dtypes, rules
-from funcflow.core.array import as_buffer, aval_of
+from funcflow.core import dtypes
+from funcflow.core.array import as_buffer
 from funcflow.core.aval import ShapedArray
-from funcflow.core.errors import ArgumentError, NaNError
-from funcflow.core.jaxpr import NO_EFFECTS, ClosedJaxpr, Jaxpr, JaxprEqn, Var
+from funcflow.core.errors import NaNError
 from funcflow.core.primitive import Primitive
-from funcflow.core.source import attributed, user_source
-from funcflow.core.trace import EVAL, EvalTrace, current_trace, set_trace, under
+from funcflow.core.source import attributed
 from funcflow.lax.forms import ELEMENTWISE
-from funcflow.lax.silent import silent
-from funcflow.transforms.nans import Element, Origin, at, first_nan
+from funcflow.transforms.checked_eval import Evaluate, evaluation_checked, silent_equation
+from funcflow.transforms.nans import first_nan
 from funcflow.transforms.notes import in_lanes, is_derivative
 from funcflow.transforms.origin import origin_of
+from funcflow.transforms.whereabouts import Element, Origin, at
 
 
-class CheckedEvalTrace(EvalTrace):
-    """Compute at once and refuse results that hold a NaN."""
-
-    __slots__ = ()
-
-    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        out = under(EVAL, super().process, primitive, args, params)
-        nan = first_nan([as_buffer(x) for x in (out if primitive.multiple_results else [out])])
-        if nan is not None:
-            raise under(EVAL, _error, primitive, args, params, nan)
-        return out
-
-
-CHECKED = CheckedEvalTrace(None)
+def _check(
+    evaluate: Evaluate, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+) -> Any:
+    """Refuse results that hold a NaN."""
+    out = evaluate(primitive, args, params)
+    nan = first_nan([as_buffer(x) for x in (out if primitive.multiple_results else [out])])
+    if nan is not None:
+        raise _error(primitive, args, params, nan)
+    return out
 
 
 @contextmanager
@@ -60,12 +54,7 @@ def debug_nans(enable: bool = True) -> Generator[None]:
         ...     ff.jit(lambda x: fnp.log(x) + 1)(fnp.array([1.0, 0.0]))
         Array([  1., -inf], dtype=float32)
     """
-    if not isinstance(current_trace.get(), EvalTrace):
-        raise ArgumentError(
-            "debug_nans: the block lies in a function that is being transformed",
-            mend="put it around the call of the transformed function",
-        )
-    with set_trace(CHECKED if enable else EVAL):
+    with evaluation_checked("debug_nans", _check, enable):
         yield
 
 
@@ -77,7 +66,7 @@ def _error(
 ) -> NaNError:
     """The error for a NaN in a result of an operation."""
     operands = [as_buffer(x) for x in args]
-    eqn = _silent_equation(primitive, args, params)
+    eqn = silent_equation(primitive, args, params)
     found = origin_of(eqn, operands, nan)
     if isinstance(found, Origin):
         return attributed(found.eqn.source, _origin_error, found)
@@ -90,21 +79,10 @@ def _error(
     )
 
 
-def _silent_equation(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> JaxprEqn:
-    """The operation as an equation, without what it prints."""
-    avals = [aval_of(x) for x in args]
-    out = rules.abstract[primitive](*avals, **params)
-    outvars = [Var(a) for a in (out if primitive.multiple_results else [out])]
-    effects = rules.effects[primitive](**params) if primitive in rules.effects else NO_EFFECTS
-    invars = [Var(a) for a in avals]
-    eqn = JaxprEqn(list(invars), outvars, primitive, params, effects, user_source())
-    return silent(ClosedJaxpr(Jaxpr((), invars, outvars, [eqn]))).eqns[0]
-
-
 def _origin_error(origin: Origin) -> NaNError:
     eqn, name = origin.eqn, origin.eqn.primitive.name
-    aval = eqn.outvars[origin.nan.number].aval
-    lanes, shape, index = in_lanes(eqn.source, name, aval.shape, origin.nan.index)
+    aval = eqn.outvars[origin.element.number].aval
+    lanes, shape, index = in_lanes(eqn.source, name, aval.shape, origin.element.index)
     derived = is_derivative(eqn.source, name)
     where = [
         *map(str, origin.context),
@@ -129,7 +107,7 @@ def _shown(x: Any, origin: Origin) -> str:
     """An operand, as far as it is short: the element that the NaN was computed from, or a range."""
     if x.size == 1:
         return str(x.reshape(())[()])
-    eqn, nan = origin.eqn, origin.nan
+    eqn, nan = origin.eqn, origin.element
     if eqn.primitive in ELEMENTWISE:
         return str(np.broadcast_to(x, eqn.outvars[nan.number].aval.shape)[nan.index])
     aval = ShapedArray(x.shape, x.dtype)

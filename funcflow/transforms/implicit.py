@@ -13,7 +13,7 @@ from funcflow.core.errors import ArgumentError, ShapeError, TreeStructureError
 from funcflow.core.evaluate import eval_closed, eval_jaxpr
 from funcflow.core.flatten import FlatFunction, flatten_arguments
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.jaxpr import INDEX_CHECK, ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import structure_difference, tree_flatten, tree_map
 from funcflow.core.rewrite import hoist
@@ -293,4 +293,5 @@ define(
     jvp=_solve_jvp,
     transpose=_solve_transpose,
     batch=_solve_batch,
+    effects=lambda *, solve, **_: solve.effects & {INDEX_CHECK},
 )

@@ -44,10 +44,10 @@ from funcflow.transforms.dispatch import (
 )
 from funcflow.transforms.donation import DonatedArguments, Donation
 from funcflow.transforms.executables import compiled, lowered
-from funcflow.transforms.nans import at
 from funcflow.transforms.signatures import MAX_ENTRIES, CacheInfo, Signature, Signatures
 from funcflow.transforms.stages import Lowered, Traced
 from funcflow.transforms.static_arguments import StaticArguments, listed
+from funcflow.transforms.whereabouts import at
 
 # --- the primitive --------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.evaluate import eval_closed
 from funcflow.core.interpret import eval_buffers
-from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.core.jaxpr import INDEX_CHECK, ClosedJaxpr
 from funcflow.core.primitive import Primitive
 from funcflow.core.rewrite import hoist
 from funcflow.core.rules import define
@@ -143,4 +143,5 @@ define(
     jvp=_linear_jvp,
     transpose=_linear_transpose,
     batch=_linear_batch,
+    effects=lambda *, jaxpr, **_: jaxpr.effects & {INDEX_CHECK},
 )

@@ -1,48 +1,13 @@
-"""NaNs in buffers, and what is said of where one comes from."""
+"""NaNs in buffers, and what following one finds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from funcflow.core import dtypes
-from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
-
-Index: TypeAlias = tuple[int, ...]
-
-
-class Element(NamedTuple):
-    """An element of one of several operands or results."""
-
-    number: int
-    index: Index
-
-
-class Frame(NamedTuple):
-    """An iteration of a loop, or a branch."""
-
-    unit: str
-    number: int
-    whole: str
-
-    def __str__(self) -> str:
-        return f"{self.unit} {self.number} of {self.whole}"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """An operation that gives a NaN for which no operand is to blame."""
-
-    eqn: JaxprEqn
-    operands: Sequence[Any]
-    nan: Element  # among its results
-    context: tuple["Frame", ...] = ()  # outermost first
-
-    def within(self, frame: "Frame") -> "Origin":
-        """The same, inside of something."""
-        return replace(self, context=(frame, *self.context))
-
+from funcflow.core.jaxpr import ClosedJaxpr
+from funcflow.transforms.whereabouts import Element, Origin, first_true
 
 # An element of the operands if the NaN came in with it; None if no NaN is found there.
 Found: TypeAlias = Origin | Element | None
@@ -65,13 +30,3 @@ def first_nan(buffers: Sequence[Any]) -> Element | None:
         if found is not None:
             return Element(number, first_true(found))
     return None
-
-
-def first_true(mask: Any) -> Index:
-    """The index of a mask's first true element."""
-    return tuple(map(int, np.argwhere(mask)[0]))
-
-
-def at(index: Index) -> str:
-    """An index in words; nothing for a scalar's."""
-    return f" at index {index}" if index else ""

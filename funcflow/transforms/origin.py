@@ -10,31 +10,26 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from funcflow.core import rules
 from funcflow.core.array import as_buffer
-from funcflow.core.backend import array_namespace
-from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, subjaxprs
+from funcflow.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
 from funcflow.core.typing import Shape
 from funcflow.lax.cond import cond_p
 from funcflow.lax.scan import scan_p
 from funcflow.lax.while_binding import while_p
 from funcflow.lax.while_reverse import reverse_while_p
-from funcflow.transforms.batching import batch_jaxpr
-from funcflow.transforms.executables import compiled
 from funcflow.transforms.implicit import linear_solve_p
-from funcflow.transforms.nans import (
-    Element,
-    Follow,
-    Found,
-    Frame,
-    Index,
-    Origin,
-    first_true,
-    nans_in,
-)
+from funcflow.transforms.nans import Follow, Found, nans_in
 from funcflow.transforms.origin_loops import reverse_origin, scan_origin, while_origin
 from funcflow.transforms.pmap import pmap_p
+from funcflow.transforms.replay import (
+    called,
+    evaluated,
+    shards_together,
+    solve_operands,
+    values_of,
+)
+from funcflow.transforms.whereabouts import Element, Frame, Index, Origin, first_true
 
 
 def origin_of(eqn: JaxprEqn, ins: Sequence[Any], nan: Element) -> Found:
@@ -42,9 +37,9 @@ def origin_of(eqn: JaxprEqn, ins: Sequence[Any], nan: Element) -> Found:
     inside = _INSIDE.get(eqn.primitive)
     if inside is not None:
         return inside(eqn, ins, nan, origin_in)
-    called = _called(eqn)
-    if called is not None:
-        return origin_in(called, ins, nan)
+    inner = called(eqn)
+    if inner is not None:
+        return origin_in(inner, ins, nan)
     operand = _operand_at_fault(eqn, ins, nan)
     return Origin(eqn, ins, nan) if operand is None else operand
 
@@ -56,14 +51,14 @@ def origin_in(closed: ClosedJaxpr, ins: Sequence[Any], nan: Element) -> Found:
     env.update(zip(jaxpr.invars, ins, strict=True))
     made: dict[Atom, tuple[JaxprEqn, int]] = {}
     for eqn in jaxpr.eqns:
-        env.update(zip(eqn.outvars, _evaluate(eqn, _values(env, eqn.invars)), strict=True))
+        env.update(zip(eqn.outvars, evaluated(eqn, values_of(env, eqn.invars)), strict=True))
         made.update((v, (eqn, number)) for number, v in enumerate(eqn.outvars))
     atom, index = jaxpr.outvars[nan.number], nan.index
-    if not np.isnan(_values(env, [atom])[0][index]):
+    if not np.isnan(values_of(env, [atom])[0][index]):
         return None
     while atom in made:
         eqn, number = made[atom]
-        operands = _values(env, eqn.invars)
+        operands = values_of(env, eqn.invars)
         found = origin_of(eqn, operands, Element(number, index))
         if not isinstance(found, Element):
             return found
@@ -74,33 +69,9 @@ def origin_in(closed: ClosedJaxpr, ins: Sequence[Any], nan: Element) -> Found:
     return Element(jaxpr.invars.index(atom), index) if atom in jaxpr.invars else None
 
 
-def _values(env: dict[Var, Any], atoms: Sequence[Atom]) -> list[Any]:
-    return [v.val if isinstance(v, Literal) else env[v] for v in atoms]
-
-
-def _evaluate(eqn: JaxprEqn, ins: Sequence[Any]) -> list[Any]:
-    """The results of an equation; it is compiled if it has a jaxpr inside."""
-    if subjaxprs(eqn):
-        invars = [Var(v.aval) for v in eqn.invars]
-        alone = Jaxpr((), invars, eqn.outvars, [eqn.replace(invars=list(invars))])
-        return list(compiled(ClosedJaxpr(alone))(*ins))
-    with np.errstate(all="ignore"):
-        out = rules.impl[eqn.primitive](array_namespace(ins), *ins, **eqn.params)
-    return list(map(np.asarray, out if eqn.primitive.multiple_results else [out]))
-
-
 # --- operations with jaxprs inside --------------------------------------------------------------
 
 _Inside: TypeAlias = Callable[[JaxprEqn, Sequence[Any], Element, Follow], Found]
-
-
-def _called(eqn: JaxprEqn) -> ClosedJaxpr | None:
-    """The jaxpr that an equation is a call of, if it is a call."""
-    found = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-    if not isinstance(found, ClosedJaxpr):
-        return None
-    same = len(found.in_avals) == len(eqn.invars) and len(found.out_avals) == len(eqn.outvars)
-    return found if same else None
 
 
 def _in_cond(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow) -> Found:
@@ -113,18 +84,13 @@ def _in_cond(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow) ->
 
 
 def _in_solve(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow) -> Found:
-    matvec, solve, transposed = eqn.params["counts"]
-    taken = [*range(matvec, matvec + solve), *range(matvec + solve + transposed, len(ins))]
+    taken = solve_operands(eqn)
     found = follow(eqn.params["solve"], [ins[i] for i in taken], nan)
     return Element(taken[found.number], found.index) if isinstance(found, Element) else found
 
 
 def _in_pmap(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow) -> Found:
-    """As in a `vmap` over all shards, which need not wait for each other then."""
-    params = eqn.params
-    every = (True,) * len(eqn.outvars)
-    size, axis_name, mapped = params["size"], params["axis_name"], tuple(params["mapped"])
-    return follow(batch_jaxpr(params["jaxpr"], size, axis_name, mapped, every)[0], ins, nan)
+    return follow(shards_together(eqn), ins, nan)
 
 
 _INSIDE: Mapping[Primitive, _Inside] = {
@@ -159,7 +125,7 @@ def _operand_at_fault(eqn: JaxprEqn, ins: Sequence[Any], nan: Element) -> Elemen
             replaced = found & ~kept[number] if number in kept else found
             one = np.ones((), given[number].dtype)
             given[number] = np.where(replaced, one, given[number])
-        return bool(np.isnan(_evaluate(eqn, given)[nan.number][nan.index]))
+        return bool(np.isnan(evaluated(eqn, given)[nan.number][nan.index]))
 
     if remains({}):
         return None

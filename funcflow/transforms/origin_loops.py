@@ -1,12 +1,12 @@
-"""In which iteration of a loop a NaN comes to be.
+"""In which iteration of a loop a NaN comes to be, or an index out of bounds is used.
 
-The steps are run in compiled pieces, of which only the carries in between are looked at. Single
-steps are run in the one piece that makes a NaN, and only the step that does is looked into. A loop
-of n steps costs about as much as two runs of it, and sqrt(n) steps one by one.
+The steps are run in compiled pieces, of which only the carries in between are looked at, or a
+count. Single steps are run in the one piece that makes a NaN, and only the step that does is looked
+into. A loop of n steps costs about as much as two runs of it, and sqrt(n) steps one by one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import isqrt
 from typing import Any, TypeAlias
@@ -28,14 +28,15 @@ from funcflow.lax.shape import broadcast
 from funcflow.lax.while_binding import STEP_NUMBER, bind_while
 from funcflow.lax.while_reverse import operands_of, together
 from funcflow.transforms.executables import compiled
-from funcflow.transforms.nans import Element, Follow, Found, Frame, Origin, first_nan
+from funcflow.transforms.nans import Follow, Found, first_nan
+from funcflow.transforms.whereabouts import Element, Frame, Origin
 
 Carry: TypeAlias = list[Any]
 
 _FEW = 64  # steps that are run one by one
 
 
-class _Loop(ABC):
+class Loop(ABC):
     """A loop whose steps can be run again."""
 
     length: int
@@ -138,13 +139,34 @@ class _Loop(ABC):
                 carry = self.run(carry, step, size)
         return found
 
+    def steps_that_count(self, count: Callable[[], int]) -> Iterator[tuple[int, Carry]]:
+        """The steps in which a count goes up and what they are given; at last the loop's end."""
+
+        def counted(carry: Carry, step: int, steps: int) -> tuple[Carry, bool]:
+            before = count()
+            return self.run(carry, step, steps), count() != before
+
+        size, carry = _piece(self.length), self.start
+        for first in range(0, self.length, size):
+            steps = min(size, self.length - first)
+            after, found = counted(carry, first, steps)
+            for step in range(first, first + steps) if found else ():
+                here = carry
+                carry, found = counted(here, step, 1)
+                if found:
+                    yield step, here
+            carry = after
+        yield self.length, carry
+
 
 def _piece(length: int) -> int:
     """How many steps to run at a time."""
     return isqrt(length) if length > _FEW else 1
 
 
-class _Scan(_Loop):
+class Scan(Loop):
+    """A `scan` whose steps can be run again."""
+
     def __init__(self, eqn: JaxprEqn, ins: Sequence[Any]) -> None:
         params = eqn.params
         super().__init__(eqn, params["jaxpr"], params["num_consts"], params["num_carry"])
@@ -195,7 +217,9 @@ class _Scan(_Loop):
         return Element(found.number, (self.place(step), *found.index))
 
 
-class _While(_Loop):
+class While(Loop):
+    """A `while` whose steps can be run again."""
+
     def __init__(self, eqn: JaxprEqn, ins: Sequence[Any]) -> None:
         body, self.cond = eqn.params["body_jaxpr"], eqn.params["cond_jaxpr"]
         self.first = eqn.params["cond_nconsts"]
@@ -248,7 +272,7 @@ class _While(_Loop):
 
 def scan_origin(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow) -> Found:
     """What made a NaN in the results of a `scan`."""
-    loop = _Scan(eqn, ins)
+    loop = Scan(eqn, ins)
     if nan.number < loop.carry:
         return loop.origin_before(loop.length, nan, follow)
     place, *index = nan.index
@@ -260,7 +284,7 @@ def scan_origin(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow)
 
 def while_origin(eqn: JaxprEqn, ins: Sequence[Any], nan: Element, follow: Follow) -> Found:
     """What made a NaN in the results of a `while`."""
-    loop = _While(eqn, ins)
+    loop = While(eqn, ins)
     return loop.origin_before(loop.length, nan, follow)
 
 

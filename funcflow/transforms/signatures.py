@@ -9,6 +9,7 @@ from funcflow.core.axes import axes_key
 from funcflow.core.config import config
 from funcflow.core.flatten import argument_names
 from funcflow.core.pytree import PyTreeDef
+from funcflow.lax.index_check import checking
 
 MAX_ENTRIES = 2048
 _MAX_MISSES = 32  # are remembered, and compared with each new one
@@ -42,11 +43,13 @@ class Signature(NamedTuple):
     static: Hashable
     config: tuple[Any, ...]
     axes: Hashable
+    checking: bool
 
     @staticmethod
     def of(tree: PyTreeDef, avals: Sequence[ShapedArray], static: Hashable) -> "Signature":
         """The signature of a call that happens now."""
-        return Signature(tree, tuple(avals), static, config.key(), axes_key())
+        key = config.key(), axes_key(), checking.get()
+        return Signature(tree, tuple(avals), static, *key)
 
 
 class Signatures(Generic[T]):
@@ -111,7 +114,11 @@ def differences(old: Signature, new: Signature) -> list[str]:
         *_in_static(old.static, new.static),
         *_in_settings(old.config, new.config),
         *([] if old.axes == new.axes else [f"axes in scope: {old.axes} became {new.axes}"]),
+        *([] if old.checking == new.checking else [_CHECKING[new.checking]]),
     ]
+
+
+_CHECKING = {True: "debug_indices is on", False: "debug_indices is off"}
 
 
 def _in_arguments(old: Signature, new: Signature) -> list[str]:

@@ -124,6 +124,17 @@ def test_nans(refuses):
     assert fnp.isnan(fnp.log(x))[1]
 
 
+def test_indices(refuses):
+    x = fnp.arange(3)
+    words = ("x[...]: index 5 at index (1,) is out of bounds for axis 0 of extent 3", "mode='clip'")
+    with ff.debug_indices():
+        message = refuses(
+            errors.OutOfBoundsError, lambda: ff.jit(lambda i: x[i])(fnp.array([0, 5])), *words
+        )
+        assert "ff.jit(lambda i: x[i])" in message
+    assert int(ff.jit(lambda i: x[i])(5)) == 2
+
+
 # --- settings ---------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import funcflow as ff
 from funcflow import lax
 from funcflow.lax.dimension_numbers import GatherDimensionNumbers, ScatterDimensionNumbers
 from funcflow.lax.fused import fma
+from funcflow.lax.index_check import check_index_p
 from funcflow.lax.linalg import lu, lu_pivots_to_permutation
 from funcflow.lax.prng import threefry2x32
 from funcflow.lax.random_gamma import gamma_moment, random_gamma
@@ -315,6 +316,11 @@ def _reverse_while(n: Any, w: Any, x: Any, cts: Any) -> Any:
 
 case("reverse_while", _reverse_while, np.int32(3), SCALAR, X, Y)
 case("ended", ended, np.int32(3))
+case(
+    "check_index",
+    lambda i: check_index_p.bind(i, caller="f", extent=3, axis=0, size=1, from_end=True),
+    i32(0, -1, 3),
+)
 
 # --- named axes -------------------------------------------------------------------------------
 

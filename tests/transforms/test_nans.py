@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from funcflow.core.dtypes import float0
-from funcflow.transforms.nans import Element, Frame, Origin, at, first_nan, first_true, nans_in
+from funcflow.transforms.nans import first_nan, nans_in
+from funcflow.transforms.whereabouts import Element, first_true
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16", ml_dtypes.bfloat16])
@@ -21,10 +22,3 @@ def test_nans_of_every_dtype(dtype):
 def test_what_holds_none(x):
     assert nans_in(x) is None
     assert first_nan([x]) is None
-
-
-def test_words():
-    assert (at(()), at((1, 2))) == ("", " at index (1, 2)")
-    origin = Origin(None, [], Element(0, ()))
-    outer = origin.within(Frame("iteration", 3, "scan")).within(Frame("branch", 0, "cond"))
-    assert [str(frame) for frame in outer.context] == ["branch 0 of cond", "iteration 3 of scan"]

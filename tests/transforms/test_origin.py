@@ -6,8 +6,8 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
-from funcflow.transforms.nans import Element, Origin
 from funcflow.transforms.origin import origin_in
+from funcflow.transforms.whereabouts import Element, Origin
 
 NAN, INF = np.nan, np.inf
 
@@ -44,7 +44,7 @@ def test_operands_are_to_blame_only_for_what_they_cause():
 
     origin = found(f, [NAN, NAN, 1], [-1, 1, 1], index=(0,))
     assert isinstance(origin, Origin)
-    assert (origin.eqn.primitive.name, origin.nan) == ("log", Element(0, (0,)))
+    assert (origin.eqn.primitive.name, origin.element) == ("log", Element(0, (0,)))
 
 
 def test_a_result_that_is_nan_whatever_the_nans_among_the_operands():

@@ -9,8 +9,8 @@ from funcflow import lax
 from funcflow.core.jaxpr import JaxprEqn
 from funcflow.transforms import origin_loops
 from funcflow.transforms.executables import compiled
-from funcflow.transforms.nans import Element, Origin
 from funcflow.transforms.origin import origin_in
+from funcflow.transforms.whereabouts import Element, Origin
 
 
 def found(function, *args, result=0, index=()):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from funcflow.backends.passes.inline import inline
 from funcflow.core.aval import ShapedArray
-from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Var, has_side_effects
+from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Var, must_stay
 from funcflow.core.rewrite import dce_closed, used_inputs
 
 
@@ -83,7 +83,7 @@ class Scan:
 
     def does_something(self) -> bool:
         """Whether the loop is still needed."""
-        return bool(self.carry or self.ys) or has_side_effects(self._eqn.effects)
+        return bool(self.carry or self.ys) or must_stay(self._eqn.effects)
 
     def equation(self) -> JaxprEqn:
         """The scan of these parts, without what its body does not need."""
