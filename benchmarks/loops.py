@@ -6,7 +6,7 @@ import comparison  # first: it cleans the environment
 import io
 import timeit
 from collections.abc import Callable
-from contextlib import redirect_stderr
+from contextlib import ExitStack, redirect_stderr
 from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -53,11 +53,11 @@ class Loop(NamedTuple):
         """A call of the compiled function, in 64 bits if that is what an input has."""
         api, inputs = comparison.load(library), self.inputs()
         wide = any(x.dtype == np.float64 for x in comparison.leaves(inputs))
-        with api.enable_x64(wide):
+        with settings(api, wide):
             program = comparison.jitted(api, self.function(api), inputs)
 
         def call() -> Any:
-            with api.enable_x64(wide):
+            with settings(api, wide):
                 return program()
 
         return call
@@ -84,6 +84,15 @@ class Loop(NamedTuple):
         results = {name: case() for name, case in cases.items()}
         comparison.check_equal(results, self.tolerance)
         return comparison.median_times(cases, options)
+
+
+def settings(api: ModuleType, wide: bool) -> ExitStack:
+    """The settings for a call; subnormal numbers are zeros, as they always are for JAX."""
+    stack = ExitStack()
+    stack.enter_context(api.enable_x64(wide))
+    if api.__name__ == "funcflow":
+        stack.enter_context(api.config(flush_denormals=True))
+    return stack
 
 
 def libraries() -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.passes.kinds import IDENTITIES, REDUCTIONS, VIEWS
+from funcflow.backends.passes.lanes import Masked
 from funcflow.backends.program import Buffer, HostCall, Program, Step, View
 from funcflow.core.backend import Donations, Memory, in_bytes
 from funcflow.core.dtypes import SHORT_NAME
@@ -82,6 +83,7 @@ class Explanation:
         title: what was compiled.
         steps: a report of each step.
         apart: where a value is stored between two kernels, and why they are not one.
+        masked: branches and loops of lanes that run together under a mask, and why.
         memory: what a call needs.
         seconds: the median time of a call; None if it was not measured.
         facts: a name and a text: the threads, the kernels, the disk cache.
@@ -91,6 +93,7 @@ class Explanation:
     title: str
     steps: Sequence[StepReport]
     apart: Sequence[str]
+    masked: Sequence[str]
     memory: Memory
     seconds: float | None
     facts: Sequence[tuple[str, str]]
@@ -120,6 +123,7 @@ class Explanation:
         yield "Libraries and native code:", notes(lambda s: s.kind != "host" and not s.is_copy)
         yield "Copies:", notes(lambda s: s.is_copy)
         yield "Stored between kernels:", list(self.apart)
+        yield "Under a mask:", list(self.masked)
 
 
 def explain(
@@ -146,7 +150,8 @@ def explain(
     ]
     call = seconds[-1] if seconds else None
     inner = list(_bodies(program, title))
-    return Explanation(title, steps, _stored_between(program), memory, call, facts, inner)
+    decided = _stored_between(program), _masked(program)
+    return Explanation(title, steps, *decided, memory, call, facts, inner)
 
 
 def _bodies(program: Program, title: str) -> Iterator[Explanation]:
@@ -237,7 +242,7 @@ def flops(eqn: JaxprEqn) -> int:
         return eqn.invars[0].aval.size
     if eqn.primitive in ELEMENTWISE and name not in _DATA_MOVEMENT:
         return sum(v.aval.size for v in eqn.outvars)
-    if name != "while":  # of which nobody knows how long it goes on
+    if name not in ("while", "reverse_while"):  # of which nobody knows how long they go on
         inner = [sum(map(flops, jaxpr.eqns)) for jaxpr in subjaxprs(eqn)]
         return eqn.params.get("length", 1) * max(inner, default=0)
     return 0
@@ -267,6 +272,14 @@ def _stored_between(program: Program) -> list[str]:
         if first is not None and second is not None and first != second:
             lines[f"{first:>3} -> {second:<3} {value.aval}: {reason}"] = None
     return list(lines)
+
+
+def _masked(program: Program) -> list[str]:
+    """Why lanes run together that decide for themselves."""
+    sources = (eqn.source for step in program.steps for eqn in step.eqns if eqn.source is not None)
+    pairs = ((source, note) for source in sources for note in source.notes)
+    lines = [f"{place_of(source)}  {note}" for source, note in pairs if isinstance(note, Masked)]
+    return list(dict.fromkeys(lines))
 
 
 # --- the table ------------------------------------------------------------------------------------

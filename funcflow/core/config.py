@@ -63,6 +63,9 @@ class Config:
         False, "Whether tracebacks show the frames of this package between the user's."
     )
     num_cpu_devices = _Setting(None, "How many logical devices the CPU shows; None: one per core.")
+    flush_denormals = _Setting(
+        False, "Whether compiled code takes subnormal numbers for zeros, which can be much faster."
+    )
     num_threads = _Setting(None, "How many threads compiled code may use; None: one per core.")
 
     def __init__(self) -> None:

@@ -234,10 +234,10 @@ def _while_batch(
     if pred_b and has_side_effects(cond.effects | body.effects):
         cond, body = until_all_done(unchecked(cond), unchecked(body), cond_nconsts, body_nconsts)
         body_consts = [*cond_consts, *body_consts]
-    apart = pred_b and all(
-        b or not dtypes.is_inexact(a.dtype)
-        for b, a in zip(body_b, body_jaxpr.in_avals, strict=False)
-    )
+    consts = zip(body_b, body_jaxpr.in_avals, strict=False)
+    own = all(b or not dtypes.is_inexact(a.dtype) for b, a in consts)
+    in_lanes = cond_jaxpr.out_avals[0].ndim > 0  # those of another vmap, inside of this one
+    apart = pred_b and own and (apart or not in_lanes)
     outs = bind_while(cond, body, cond_consts, body_consts, carry, checkpoint, apart)
     return outs, [0 if b else None for b in carry_b]
 

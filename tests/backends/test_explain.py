@@ -151,3 +151,23 @@ def test_bodies_of_native_loops_are_explained():
     assert ("sin", "mul") in [step.computes for step in body.steps]
     assert f"\n\n{body.title}: {len(body.steps)} step" in str(explanation)
     assert re.fullmatch(r"inside step \d \(\w+\) of jit of f", body.title)
+
+
+def test_lanes_under_a_mask_are_told_with_the_reason():
+    weights = np.ones((30, 30), "f4")
+
+    def loop(n, x):
+        return lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] @ weights), (0, x))[1]
+
+    def branch(p, x):
+        return lax.cond(p, lambda x: x * 2, lambda x: -x, x)
+
+    counts, xs = np.arange(5, dtype="i4"), np.ones((5, 30), "f4")
+    text = str(explained(ff.vmap(loop), counts, xs))
+    assert re.search(r"Under a mask:\n +t_explain.py:\d+  while: all lanes together, since", text)
+    gradient = ff.vmap(ff.grad(lambda n, x: fnp.sum(loop(n, x) ** 2), 1))
+    assert "reverse_while: all lanes together, since" in str(explained(gradient, counts, xs))
+    text = str(explained(ff.vmap(branch), counts > 2, xs))
+    assert "cond: all lanes together, since its branches are quick" in text
+    straight = ff.vmap(lambda n, x: lax.while_loop(lambda s: s < n, lambda s: 2 * s, x))
+    assert "mask" not in str(explained(straight, xs[:, 0] * 9, xs[:, 0]))

@@ -126,6 +126,28 @@ def test_large_weights_shared_by_lanes():
     close(ff.jit(ff.grad(total))(weights), ff.grad(expected)(weights))
 
 
+def test_weights_that_lanes_share_inside_of_other_lanes():
+    """The inner lanes have one cotangent of the weights together, whatever the outer ones have."""
+    weights = np.linspace(-0.4, 0.4, 2 * 81).reshape(2, 9, 9)
+    xs, counts = np.linspace(-1, 1, 54).reshape(2, 3, 9), np.array([[0, 3, 1], [2, 5, 1]])
+
+    def f(weights, n, x):
+        step = lambda s: (s[0] + 1, fnp.tanh(s[1] @ weights))  # noqa: E731
+        return fnp.sum(lax.while_loop(lambda s: s[0] < n, step, (0, x))[1])
+
+    def total(weights, repeat):
+        return fnp.sum(ff.vmap(ff.vmap(repeat, (None, 0, 0)), (0, 0, 0))(weights, counts, xs))
+
+    def masked(weights, n, x):
+        """The same in a scan, which all transforms treat otherwise."""
+        step = lambda x, i: (fnp.where(i < n, fnp.tanh(x @ weights), x), None)  # noqa: E731
+        return fnp.sum(lax.scan(step, x, np.arange(5))[0])
+
+    expected = ff.grad(lambda w: total(w, masked))(weights)
+    close(ff.grad(lambda w: total(w, f))(weights), expected)
+    close(ff.jit(ff.grad(lambda w: total(w, f)))(weights), expected)
+
+
 def test_a_body_that_is_infinite_where_a_lane_has_stopped():
     """The body divides by zero in a lane that has stopped, and its cotangent is not asked for."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from funcflow.backends.families import LOWERINGS as FAMILIES
 from funcflow.backends.lower import lower_program
@@ -23,6 +23,7 @@ from funcflow.backends.passes.row_blocks import by_row_blocks
 from funcflow.backends.pipeline import lower, prepare
 from funcflow.backends.planner import Lowering
 from funcflow.backends.program import HostCall, Program, Step
+from funcflow.core.config import config
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
 
@@ -49,20 +50,22 @@ def program_of(jaxpr: ClosedJaxpr, begin: Callable[[Step], None] | None = None) 
 
 
 def compiled(jaxpr: ClosedJaxpr) -> Executable:
-    """The executable of a jaxpr."""
-    return _executable(program_of(jaxpr, _begin))
+    """The executable of a jaxpr, under the settings in force."""
+    return _executable(program_of(jaxpr, _begin), config.flush_denormals)
 
 
 @lru_cache(maxsize=1024)
-def _compiled_body(jaxpr: ClosedJaxpr) -> Executable:
+def _compiled_body(jaxpr: ClosedJaxpr, flush: bool = False) -> Executable:
     """The body of a loop or a branch, which may run again and again.
+
+    In native code it takes subnormal numbers for what its caller does.
 
     Threads wait actively for a while after their work, so in a loop they are awake: half as much
     work as elsewhere is worth one.
     """
     program = _body_program(jaxpr)
     steps = [replace(step, grain=-(-step.grain // 2)) for step in program.steps]
-    return _executable(replace(program, steps=steps))
+    return _executable(replace(program, steps=steps), flush)
 
 
 @lru_cache(maxsize=1024)
@@ -80,9 +83,9 @@ def _body_program(jaxpr: ClosedJaxpr) -> Program:
     return program_of(jaxpr, _begin)
 
 
-def _executable(program: Program) -> Executable:
-    arena = plan_memory(program)
-    return Executable(without_idle_copies(program, arena), arena, _compiled_body)
+def _executable(program: Program, flush: bool = False) -> Executable:
+    arena, compile_body = plan_memory(program), partial(_compiled_body, flush=flush)
+    return Executable(without_idle_copies(program, arena), arena, compile_body, flush)
 
 
 def _begin(step: Step) -> None:

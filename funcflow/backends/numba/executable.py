@@ -53,6 +53,7 @@ class Executable:
         program: the steps.
         arena: where its temporaries lie.
         compile_body: what compiles the jaxprs inside of steps that Python runs.
+        flush: whether subnormal numbers count as zeros.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class Executable:
         program: Program,
         arena: Arena,
         compile_body: Callable[[ClosedJaxpr], "Executable"],
+        flush: bool = False,
     ) -> None:
         self.program = program
+        self._flush = flush
         self.arena = arena
         self._compile_body = compile_body
         self._allocate = _allocator(program.outputs)
@@ -248,7 +251,8 @@ class Executable:
 
     def _native(self, records: Sequence[Record], checks: Iterable[Check]) -> list[_Segment]:
         program = self.program
-        table = StepTable(len(program.arguments), len(program.outputs), self._constants, records)
+        sizes = len(program.arguments), len(program.outputs)
+        table = StepTable(*sizes, self._constants, records, self._flush)
         self._tables.append(table)
         return [_checked(table.run, tuple(checks)) if checks else table.run]
 

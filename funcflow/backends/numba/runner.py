@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcflow.backends.numba import direct, interpreter, placement, runtime, threads
+from funcflow.backends.numba import direct, interpreter, placement, runtime, subnormals, threads
 from funcflow.backends.numba.interpreter import Layout
 
 # A record's grain, where it is not the least number of indices that is worth a thread.
@@ -35,8 +35,9 @@ LIBRARY = -1  # a library step
 
 # The int64 words of a table: how many steps, how many buffers the one with most has, the address of
 # `threads.State`, the numbers of arguments, outputs, constants and slots, the addresses of the
-# constants' addresses and of `interpreter.Interface`; then the records.
-_HEADER = 9
+# constants' addresses and of `interpreter.Interface`, the bits to set in the control word of the
+# processor (`subnormals`); then the records.
+_HEADER = 10
 # A record: function, number of buffers, address of the references (pairs of slot and byte offset),
 # address of the parameters, extent of axis 0, grain.
 _RECORD = 6
@@ -73,6 +74,7 @@ class StepTable:
         outputs: how many arrays it fills.
         constants: C-contiguous arrays that are the same in each call.
         records: the steps, in order.
+        flush: whether subnormal numbers count as zeros.
     """
 
     def __init__(
@@ -81,10 +83,11 @@ class StepTable:
         outputs: int,
         constants: Sequence[np.ndarray],
         records: Sequence[Record],
+        flush: bool = False,
     ) -> None:
         self._keep = (tuple(constants), tuple(records))
         self._shape = (arguments, outputs)
-        self._block = _pack(arguments, outputs, constants, records)
+        self._block = _pack(arguments, outputs, constants, records, flush)
         self.address = self._block.ctypes.data
         self._native = native()
         self._run = self._native.run(self._block) if self._native.run else None
@@ -175,7 +178,11 @@ def _address(array: np.ndarray) -> int:
 
 
 def _pack(
-    arguments: int, outputs: int, constants: Sequence[np.ndarray], records: Sequence[Record]
+    arguments: int,
+    outputs: int,
+    constants: Sequence[np.ndarray],
+    records: Sequence[Record],
+    flush: bool,
 ) -> np.ndarray:
     """The block: header, records, and behind them what they point to."""
     behind = _HEADER + _RECORD * len(records)
@@ -194,7 +201,7 @@ def _pack(
     widest = max((len(record.buffers) for record in records), default=0)
     head = [len(records), widest, threads.state_address()]
     head += [arguments, outputs, len(constants), slots, base + 8 * behind]
-    head.append(ctypes.addressof(interpreter.interface()))
+    head += [ctypes.addressof(interpreter.interface()), subnormals.BITS if flush else 0]
     for record in records:
         references = place(word for reference in record.buffers for word in reference)
         head += [record.function, len(record.buffers), references, place(record.params)]
@@ -224,6 +231,7 @@ def source(layout: Layout) -> str:
         header=_HEADER,
         record=_RECORD,
         placement=placement.CODE,
+        subnormals=subnormals.CODE,
         direct=Template(direct.CODE).substitute(offsets),
     )
 
@@ -362,6 +370,24 @@ refuse:
 
 define void @execute(ptr %table, ptr %steps) nounwind {
 entry:
+  %bits.at = getelementptr i64, ptr %steps, i64 9
+  %bits = load i64, ptr %bits.at
+  %plain = icmp eq i64 %bits, 0
+  br i1 %plain, label %go, label %flush
+go:
+  call void @execute_steps(ptr %table, ptr %steps)
+  ret void
+flush:
+  %control = call i64 @control()
+  %flushing = or i64 %control, %bits
+  call void @set_control(i64 %flushing)
+  call void @execute_steps(ptr %table, ptr %steps)
+  call void @set_control(i64 %control)
+  ret void
+}
+
+define internal void @execute_steps(ptr %table, ptr %steps) nounwind {
+entry:
   %count = load i64, ptr %steps
   %widest.at = getelementptr i64, ptr %steps, i64 1
   %widest = load i64, ptr %widest.at
@@ -495,7 +521,7 @@ done:
 ; Runs `task` in all threads. A region of fewer would make OpenMP end the others.
 define internal void @launch(ptr %function, ptr %buffers, ptr %params, i64 %extent, i64 %size,
                              ptr %state, i64 %threads) nounwind noinline {
-  %data = alloca [8 x i64]
+  %data = alloca [9 x i64]
   store ptr %function, ptr %data
   %data1 = getelementptr i64, ptr %data, i64 1
   store ptr %buffers, ptr %data1
@@ -511,6 +537,9 @@ define internal void @launch(ptr %function, ptr %buffers, ptr %params, i64 %exte
   store ptr %placement, ptr %data5
   %data6 = getelementptr i64, ptr %data, i64 6
   call void @where(ptr %placement, ptr %data6)
+  %data8 = getelementptr i64, ptr %data, i64 8
+  %control = call i64 @control()
+  store i64 %control, ptr %data8
   %arguments = alloca i64
   store i64 1, ptr %arguments
   %dimensions = alloca i64
@@ -542,6 +571,10 @@ entry:
   %placement = load ptr, ptr %data5
   %data6 = getelementptr i64, ptr %data, i64 6
   call void @apart(ptr %placement, ptr %data6)
+  %data8 = getelementptr i64, ptr %data, i64 8
+  %control.caller = load i64, ptr %data8
+  %control = call i64 @control()
+  call void @set_control(i64 %control.caller)
   %from = load i64, ptr %arguments
   %first = sub i64 %from, 1
   %count = load i64, ptr %dimensions
@@ -561,11 +594,13 @@ call:
   %part.next = add i64 %part, 1
   br label %next
 done:
+  call void @set_control(i64 %control)
   ret void
 }
 
 declare i64 @llvm.smin.i64(i64, i64)
 
 $placement
+$subnormals
 $direct
 """)

@@ -101,7 +101,7 @@ def _lower_tables(plan: Planner, eqn: JaxprEqn, note: str, step: Body, pull: Bod
         even, odd = (plan.temporary(result.shape, result.dtype) for _ in range(2))
         plan.copy(ct, even)
         pairs.append((even, odd))
-    sizes = [x.buffer.nbytes if x.dense else x.size * x.dtype.itemsize for x in start]
+    sizes = [x.size * x.dtype.itemsize for x in start]
     rows, nexts = ([plan.temporary((1,), np.uint8) for _ in start] for _ in range(2))
     read = [Slot(row, row, size) for row, size in zip(rows, sizes, strict=True)]
     slots = [

@@ -8,6 +8,7 @@ are quicker to compute than to decide between.
 
 from collections.abc import Sequence
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,16 @@ from funcflow.lax.cond import cond_p, select_branches
 from funcflow.lax.while_binding import bind_while, while_p
 from funcflow.lax.while_loop import until_all_done
 from funcflow.lax.while_reverse import operands_of, reverse_together, reverse_while_p
+
+
+class Masked(NamedTuple):
+    """A note at the source of what runs all lanes under a mask, in the place of an equation."""
+
+    primitive: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.primitive}: all lanes together, since {self.reason}"
 
 
 def lanes(closed: ClosedJaxpr, prepare: Prepare) -> ClosedJaxpr:
@@ -38,14 +49,16 @@ def lanes(closed: ClosedJaxpr, prepare: Prepare) -> ClosedJaxpr:
     renamed: dict[Atom, Atom] = {}
     for eqn in jaxpr.eqns:
         eqn = eqn.replace(invars=[renamed.get(v, v) for v in eqn.invars])
-        if not decide_apart(eqn) or why_masked(eqn, prepare) is None:
+        reason = why_masked(eqn, prepare) if decide_apart(eqn) else None
+        if reason is None:
             eqns.append(eqn)
             continue
+        source = eqn.source and eqn.source.noted(Masked(eqn.primitive.name, reason))
         masked = lanes(inline(_masked(eqn)), prepare)  # branches have branches
         constants += zip(masked.jaxpr.constvars, masked.consts, strict=True)
         inner: dict[Atom, Atom] = dict(zip(masked.jaxpr.invars, eqn.invars, strict=True))
         for e in masked.jaxpr.eqns:
-            eqns.append(e.replace(invars=[inner.get(v, v) for v in e.invars], source=eqn.source))
+            eqns.append(e.replace(invars=[inner.get(v, v) for v in e.invars], source=source))
         for v, result in zip(eqn.outvars, masked.jaxpr.outvars, strict=True):
             renamed[v] = inner.get(result, result)
     outvars = [renamed.get(v, v) for v in jaxpr.outvars]

@@ -66,6 +66,13 @@ def test_lanes(name, lanes):
         agree(ff.grad(lambda w, x, m=mapped, n=n: fnp.sum(m(n, w, x)), (0, 1)), weights, xs)
 
 
+def test_a_start_that_is_part_of_an_array():
+    def f(n, xs):
+        return loop(n, LARGE, xs[1]) + loop(n, SMALL, xs[2, 3:6])
+
+    agree(ff.grad(f, 1), 3, RNG.standard_normal((4, 30)))
+
+
 def test_lanes_are_kernels():
     counts, xs = RNG.integers(0, 9, 40), RNG.standard_normal((40, 3))
     for mapped, axes in (
