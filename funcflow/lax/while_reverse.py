@@ -298,16 +298,8 @@ def _jvp(
     count, *values = operands_of(primals, *sizes)
     _, *dots = operands_of(tangents, *sizes)
     step_nz, pull_nz, carry_nz, ct_nz = ([type(t) is not Zero for t in part] for part in dots)
-    while True:
-        step, found = ctx.jaxpr(step_jaxpr, [*step_nz, *carry_nz], carry_nz)
-        if found == carry_nz:
-            break
-        carry_nz = [a or b for a, b in zip(carry_nz, found, strict=True)]
-    while True:
-        pull, found = ctx.jaxpr(pull_jaxpr, [*pull_nz, *carry_nz, *ct_nz], ct_nz)
-        if found == ct_nz:
-            break
-        ct_nz = [a or b for a, b in zip(ct_nz, found, strict=True)]
+    step, carry_nz = _settled(ctx, step_jaxpr, step_nz, carry_nz)
+    pull, ct_nz = _settled(ctx, pull_jaxpr, [*pull_nz, *carry_nz], ct_nz)
     flags = step_nz, pull_nz, carry_nz, ct_nz
     dots = [
         [instantiate(t) for t, nz in zip(part, nonzero, strict=True) if nz]
@@ -324,6 +316,20 @@ def _jvp(
         next(rest) if nz else Zero(aval_of(x)) for x, nz in zip(outs[:results], ct_nz, strict=True)
     ]
     return outs[:results], out_dots
+
+
+def _settled(
+    ctx: Any, closed: ClosedJaxpr, fixed: Sequence[bool], looped: list[bool]
+) -> tuple[ClosedJaxpr, list[bool]]:
+    """The transformed jaxpr whose last arguments are its own results, and what holds of these.
+
+    What holds of a result holds of the argument that it becomes, so it is repeated until it does.
+    """
+    while True:
+        transformed, found = ctx.jaxpr(closed, [*fixed, *looped], looped)
+        if found == looped:
+            return transformed, looped
+        looped = [a or b for a, b in zip(looped, found, strict=True)]
 
 
 def _interleaved(counts: Sequence[tuple[int, int]]) -> list[int]:
@@ -353,16 +359,8 @@ def _batch(
     count_b, step_b, pull_b, carry_b, ct_b = operands_of([d is not None for d in dims], *sizes)
     if ndim_of(args[0]) or count_b:  # lanes stop at different times, so all that changes differs
         count_b, carry_b, ct_b = True, [True] * len(carry_b), [True] * len(ct_b)
-    while True:
-        step, found = ctx.jaxpr(step_jaxpr, [*step_b, *carry_b], carry_b)
-        if found == carry_b:
-            break
-        carry_b = [a or b for a, b in zip(carry_b, found, strict=True)]
-    while True:
-        pull, found = ctx.jaxpr(pull_jaxpr, [*pull_b, *carry_b, *ct_b], ct_b)
-        if found == ct_b:
-            break
-        ct_b = [a or b for a, b in zip(ct_b, found, strict=True)]
+    step, carry_b = _settled(ctx, step_jaxpr, step_b, carry_b)
+    pull, ct_b = _settled(ctx, pull_jaxpr, [*pull_b, *carry_b], ct_b)
     flags = [count_b, *step_b, *pull_b, *carry_b, *ct_b]
     moved = [ctx.to_front(x, d) if b else x for x, d, b in zip(args, dims, flags, strict=True)]
     outs = _bind(*_regrouped(moved, step, pull, *sizes))

@@ -280,27 +280,7 @@ iterate:
   %n.next = add i64 %n, 1
   br label %next
 finish:
-  br label %move
-move:
-  %c = phi i64 [0, %finish], [%c.next, %copy]
-  %c.more = icmp slt i64 %c, %count
-  br i1 %c.more, label %copy, label %done
-copy:
-  %places = getelementptr [3 x i64], ptr %moves, i64 %c
-  %from.place.at = getelementptr i64, ptr %places, i64 %parity
-  %from.place = load i64, ptr %from.place.at
-  %to.place.at = getelementptr i64, ptr %places, i64 2
-  %to.place = load i64, ptr %to.place.at
-  %from.at = getelementptr ptr, ptr %buffers, i64 %from.place
-  %from = load ptr, ptr %from.at
-  %to.at = getelementptr ptr, ptr %buffers, i64 %to.place
-  %to = load ptr, ptr %to.at
-  %size.at = getelementptr i64, ptr %sizes, i64 %c
-  %size = load i64, ptr %size.at
-  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %size, i1 false)
-  %c.next = add i64 %c, 1
-  br label %move
-done:
+  call void @while_move(ptr %buffers, ptr %moves, ptr %sizes, i64 %count, i64 %parity)
   ret void
 }
 
@@ -323,8 +303,6 @@ add:
 done:
   ret i64 %sum
 }
-
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
 
 _COND = """

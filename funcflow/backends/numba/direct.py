@@ -49,7 +49,7 @@ def guard(table: int, arguments: Sequence[Any]) -> np.ndarray | None:
 
 
 # Made of a guard, `direct` takes a tuple of arguments, one of output arrays, and an arena or None.
-# The offsets are those of `runner.source`, which this is a part of.
+# The offsets are those of `runner_code.source`, which this is a part of.
 CODE = """
 define ptr @direct(ptr %own, ptr %args, i64 %count) nounwind {
 entry:

@@ -110,7 +110,7 @@ def checks(bodies: Sequence[Body]) -> tuple[Check, ...]:
 
 
 def routine(name: str, text: str) -> Routine:
-    """A routine that runs bodies by `@{name}_body`.
+    """A routine that runs bodies by `@{name}_body`, and copies what is left by `@{name}_move`.
 
     Its parameters are the address of what executes a body, the distance from there to the first
     descriptor, then its own.
@@ -162,4 +162,35 @@ go:
   call void %execute(ptr %table, ptr %steps, i64 %block)
   ret void
 }}
+
+; Copies values from one of their two copies, by parity, to where results are. A move has the places
+; of both copies and of the result.
+define internal void @{name}_move(ptr %buffers, ptr %moves, ptr %sizes, i64 %count,
+                                  i64 %parity) nounwind {{
+entry:
+  br label %next
+next:
+  %c = phi i64 [0, %entry], [%c.next, %copy]
+  %more = icmp slt i64 %c, %count
+  br i1 %more, label %copy, label %done
+copy:
+  %places = getelementptr [3 x i64], ptr %moves, i64 %c
+  %from.place.at = getelementptr i64, ptr %places, i64 %parity
+  %from.place = load i64, ptr %from.place.at
+  %to.place.at = getelementptr i64, ptr %places, i64 2
+  %to.place = load i64, ptr %to.place.at
+  %from.at = getelementptr ptr, ptr %buffers, i64 %from.place
+  %from = load ptr, ptr %from.at
+  %to.at = getelementptr ptr, ptr %buffers, i64 %to.place
+  %to = load ptr, ptr %to.at
+  %size.at = getelementptr i64, ptr %sizes, i64 %c
+  %size = load i64, ptr %size.at
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %size, i1 false)
+  %c.next = add i64 %c, 1
+  br label %next
+done:
+  ret void
+}}
+
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """

@@ -192,7 +192,6 @@ def _tape_words(row_bytes: Sequence[int]) -> list[int]:
 _OPEN = """
 declare ptr @malloc(i64)
 declare void @free(ptr)
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 
 ; Takes memory for tapes of so many rows; the address of each goes to its place among the buffers.
 ; Words: the most bytes there may be, where failures are noted, the number of tapes, and the bytes
@@ -212,11 +211,7 @@ sum:
   %s.more = icmp slt i64 %s, %count
   br i1 %s.more, label %add, label %ask
 add:
-  %s.size.at = getelementptr i64, ptr %sizes, i64 %s
-  %s.size = load i64, ptr %s.size.at
-  %s.exact = mul i64 %s.size, %rows
-  %s.room = add i64 %s.exact, 63
-  %s.bytes = and i64 %s.room, -64
+  %s.bytes = call i64 @{name}_bytes(ptr %sizes, i64 %s, i64 %rows)
   %bytes.next = add i64 %bytes, %s.bytes
   %s.next = add i64 %s, 1
   br label %sum
@@ -248,16 +243,22 @@ place:
   %entry.at = getelementptr ptr, ptr %buffers, i64 %place.number
   %pointer = inttoptr i64 %at to ptr
   store ptr %pointer, ptr %entry.at
-  %n.size.at = getelementptr i64, ptr %sizes, i64 %n
-  %n.size = load i64, ptr %n.size.at
-  %n.exact = mul i64 %n.size, %rows
-  %n.room = add i64 %n.exact, 63
-  %n.bytes = and i64 %n.room, -64
+  %n.bytes = call i64 @{name}_bytes(ptr %sizes, i64 %n, i64 %rows)
   %at.next = add i64 %at, %n.bytes
   %n.next = add i64 %n, 1
   br label %next
 done:
   ret ptr %memory
+}}
+
+; The bytes of a tape, as many as full lines of the cache have.
+define internal i64 @{name}_bytes(ptr %sizes, i64 %tape, i64 %rows) nounwind {{
+  %size.at = getelementptr i64, ptr %sizes, i64 %tape
+  %size = load i64, ptr %size.at
+  %exact = mul i64 %size, %rows
+  %room = add i64 %exact, 63
+  %bytes = and i64 %room, -64
+  ret i64 %bytes
 }}
 """
 
@@ -397,26 +398,8 @@ return:
   br label %back
 finish:
   call void @free(ptr %memory)
-  br label %move
-move:
-  %c = phi i64 [0, %finish], [%c.next, %copy]
-  %c.more = icmp slt i64 %c, %cts
-  br i1 %c.more, label %copy, label %done
-copy:
-  %triple = getelementptr [3 x i64], ptr %moves, i64 %c
-  %from.place.at = getelementptr i64, ptr %triple, i64 %parity
-  %from.place = load i64, ptr %from.place.at
-  %to.place.at = getelementptr i64, ptr %triple, i64 2
-  %to.place = load i64, ptr %to.place.at
-  %from.at = getelementptr ptr, ptr %buffers, i64 %from.place
-  %from = load ptr, ptr %from.at
-  %to.at = getelementptr ptr, ptr %buffers, i64 %to.place
-  %to = load ptr, ptr %to.at
-  %size.at = getelementptr i64, ptr %sizes, i64 %c
-  %size = load i64, ptr %size.at
-  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %size, i1 false)
-  %c.next = add i64 %c, 1
-  br label %move
+  call void @tape_tables_move(ptr %buffers, ptr %moves, ptr %sizes, i64 %cts, i64 %parity)
+  br label %done
 done:
   ret void
 }
