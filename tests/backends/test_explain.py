@@ -164,7 +164,8 @@ def test_lanes_under_a_mask_are_told_with_the_reason():
 
     counts, xs = np.arange(5, dtype="i4"), np.ones((5, 30), "f4")
     text = str(explained(ff.vmap(loop), counts, xs))
-    assert re.search(r"Under a mask:\n +test_explain.py:\d+  while: all lanes together, since", text)
+    reason = r"Under a mask:\n +test_explain.py:\d+  while: all lanes together, since"
+    assert re.search(reason, text)
     gradient = ff.vmap(ff.grad(lambda n, x: fnp.sum(loop(n, x) ** 2), 1))
     assert "reverse_while: all lanes together, since" in str(explained(gradient, counts, xs))
     text = str(explained(ff.vmap(branch), counts > 2, xs))
