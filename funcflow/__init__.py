@@ -9,7 +9,7 @@ This module composes the layers: it re-exports the transforms and offers the bac
 # ruff: noqa: F401
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from funcflow import core as core
 from funcflow import debug as debug
@@ -18,7 +18,6 @@ from funcflow import errors as errors
 from funcflow import experimental as experimental
 from funcflow import flatten_util as flatten_util
 from funcflow import lax as lax
-from funcflow import nn as nn
 from funcflow import numpy as numpy
 from funcflow import random as random
 from funcflow import tree as tree
@@ -80,12 +79,20 @@ from funcflow.transforms.pmap import pmap as pmap
 from funcflow.transforms.transpose import linear_transpose as linear_transpose
 from funcflow.transforms.vmap import vmap as vmap
 
+if TYPE_CHECKING:
+    from funcflow import nn as nn
+    from funcflow import testing as testing
+
 register_all()
 
 
+# What only some programs need: these load at the first use.
+_LAZY = {"nn", "testing"}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "testing":  # only tests need it, so its modules load at the first use
-        return import_module("funcflow.testing")
+    if name in _LAZY:
+        return import_module(f"funcflow.{name}")
     raise AttributeError(f"module 'funcflow' has no attribute {name!r}")
 
 

@@ -74,7 +74,7 @@ def test_examples_in_docstrings(name):
     report: list[str] = []
     for place, doc in documented(importlib.import_module(name)):
         test = doctest.DocTestParser().get_doctest(
-            doc, {"ff": ff, "fnp": fnp, "np": np}, place, None, None
+            doc, {"ff": ff, "fnp": fnp, "nn": ff.nn, "np": np}, place, None, None
         )
         runner.run(test, out=report.append)
     assert not runner.summarize(verbose=False).failed, "".join(report)

@@ -1,4 +1,4 @@
-"""Functions of `jax.nn`: activations, normalisations, attention and initial values."""
+"""Neural networks: the functions of `jax.nn`, and layers and models as pytrees of parameters."""
 
 from funcflow.nn import initializers as initializers
 from funcflow.nn.activations import celu as celu
@@ -26,10 +26,40 @@ from funcflow.nn.activations import sparse_sigmoid as sparse_sigmoid
 from funcflow.nn.activations import squareplus as squareplus
 from funcflow.nn.activations import swish as swish
 from funcflow.nn.activations import tanh as tanh
+from funcflow.nn.arrays import is_array as is_array
+from funcflow.nn.arrays import is_inexact_array as is_inexact_array
 from funcflow.nn.attention import dot_product_attention as dot_product_attention
+from funcflow.nn.calls import ModuleCall as ModuleCall
+from funcflow.nn.calls import watch_calls as watch_calls
 from funcflow.nn.encoding import one_hot as one_hot
+from funcflow.nn.layers import Activation as Activation
+from funcflow.nn.layers import BatchNorm as BatchNorm
+from funcflow.nn.layers import Dense as Dense
+from funcflow.nn.layers import Dropout as Dropout
+from funcflow.nn.layers import Embedding as Embedding
+from funcflow.nn.layers import Flatten as Flatten
+from funcflow.nn.layers import GroupNorm as GroupNorm
+from funcflow.nn.layers import InstanceNorm as InstanceNorm
+from funcflow.nn.layers import LayerNorm as LayerNorm
+from funcflow.nn.layers import Linear as Linear
+from funcflow.nn.layers import Residual as Residual
+from funcflow.nn.layers import RMSNorm as RMSNorm
+from funcflow.nn.layers import Sequential as Sequential
+from funcflow.nn.module import Module as Module
+from funcflow.nn.module import buffer as buffer
+from funcflow.nn.module import static as static
 from funcflow.nn.normalization import log_softmax as log_softmax
 from funcflow.nn.normalization import logmeanexp as logmeanexp
 from funcflow.nn.normalization import logsumexp as logsumexp
 from funcflow.nn.normalization import softmax as softmax
 from funcflow.nn.normalization import standardize as standardize
+from funcflow.nn.partition import combine as combine
+from funcflow.nn.partition import filter as filter
+from funcflow.nn.partition import partition as partition
+from funcflow.nn.partition import trainable as trainable
+from funcflow.nn.partition import tree_at as tree_at
+from funcflow.nn.printing import parameter_count as parameter_count
+from funcflow.nn.training import is_training as is_training
+from funcflow.nn.training import next_key as next_key
+from funcflow.nn.training import training as training
+from funcflow.nn.training import update_buffer as update_buffer
