@@ -82,12 +82,13 @@ from funcflow.transforms.vmap import vmap as vmap
 if TYPE_CHECKING:
     from funcflow import nn as nn
     from funcflow import testing as testing
+    from funcflow import train as train
 
 register_all()
 
 
 # What only some programs need: these load at the first use.
-_LAZY = {"nn", "testing"}
+_LAZY = {"nn", "testing", "train"}
 
 
 def __getattr__(name: str) -> Any:

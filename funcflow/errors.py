@@ -4,6 +4,7 @@ from funcflow.core.errors import ArgumentError as ArgumentError
 from funcflow.core.errors import AxisError as AxisError
 from funcflow.core.errors import CallbackError as CallbackError
 from funcflow.core.errors import CarryTypeError as CarryTypeError
+from funcflow.core.errors import CheckpointError as CheckpointError
 from funcflow.core.errors import CompileError as CompileError
 from funcflow.core.errors import ConcretizationTypeError as ConcretizationTypeError
 from funcflow.core.errors import DeletedArrayError as DeletedArrayError

@@ -282,6 +282,15 @@ class OutOfMemoryError(FuncflowError, MemoryError):
     """
 
 
+class CheckpointError(FuncflowError, ValueError):
+    """A tree cannot be saved, a checkpoint is missing or damaged, or does not fit the tree.
+
+        ff.train.restore("nowhere", {"w": fnp.zeros(3)})
+
+    Mend: as the message says; trees are restored into one that was made as the saved one was.
+    """
+
+
 class CompileError(FuncflowError, RuntimeError):
     """A kernel cannot be compiled or loaded: a fault of funcflow, not of the user's program.
 
