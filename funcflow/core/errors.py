@@ -6,6 +6,8 @@ JAX would raise in its place, so that existing `except` clauses keep working. `d
 is generated from the docstrings here.
 """
 
+from typing import Any
+
 from funcflow.core.source import user_source
 
 
@@ -215,6 +217,26 @@ class NaNError(FuncflowError, FloatingPointError):
 
     # The operand that was NaN already, by number, and the index in it, if one was.
     operand: tuple[int, tuple[int, ...]] | None = None
+
+
+class DivergenceError(FuncflowError, FloatingPointError):
+    """The loss of a training became NaN or infinite; `result` is what there was before.
+
+        ff.train.fit(
+            ff.nn.Linear(1, 1, key=ff.random.key(0)),
+            (fnp.ones((4, 1)), fnp.full((4, 1), fnp.nan)),
+            loss=ff.losses.squared_error,
+            optimizer=ff.optim.sgd(0.1),
+            epochs=1,
+            batch_size=4,
+            progress=False,
+        )
+
+    Mend: the message names the layer, parameter or input where it first appears. Lower the learning
+    rate, clip gradients, look for logarithms and quotients at zero; `ff.debug_nans()` finds the line.
+    """
+
+    result: Any = None
 
 
 class JaxprTypeError(FuncflowError, TypeError):

@@ -78,7 +78,13 @@ def save(directory: str | os.PathLike[str], tree: PyTree, *, step: int = 0, keep
     return folder
 
 
-def restore(directory: str | os.PathLike[str], like: PyTree, *, step: int | None = None) -> PyTree:
+def restore(
+    directory: str | os.PathLike[str],
+    like: PyTree,
+    *,
+    step: int | None = None,
+    partial: bool = False,
+) -> PyTree:
     """The tree that was saved, in the structure of another one.
 
     Args:
@@ -86,6 +92,7 @@ def restore(directory: str | os.PathLike[str], like: PyTree, *, step: int | None
         like: a tree of the same structure, whose leaves have the same shapes and dtypes, such as a
             freshly made model. `ff.ShapeDtypeStruct`s will do.
         step: which checkpoint; the newest if None.
+        partial: whether the checkpoint may hold more than `like` does.
 
     Returns:
         The tree, with arrays for arrays; static fields are those of `like`.
@@ -99,7 +106,8 @@ def restore(directory: str | os.PathLike[str], like: PyTree, *, step: int | None
     saved = _read(folder)
     keyed, treedef = tree_flatten_with_path(like)
     expected = {keystr(path): _description(keystr(path), leaf) for path, leaf in keyed}
-    _require_equal(folder, expected, {path: entry for path, (entry, _) in saved.items()})
+    found = {path: entry for path, (entry, _) in saved.items() if not partial or path in expected}
+    _require_equal(folder, expected, found)
     leaves = [_like(leaf, saved[keystr(path)][1]) for path, leaf in keyed]
     return treedef.unflatten(leaves)
 
