@@ -232,8 +232,9 @@ class DivergenceError(FuncflowError, FloatingPointError):
             progress=False,
         )
 
-    Mend: the message names the layer, parameter or input where it first appears. Lower the learning
-    rate, clip gradients, look for logarithms and quotients at zero; `ff.debug_nans()` finds the line.
+    Mend: the message names the layer, parameter or input where it first appears. Lower the
+    learning rate, clip gradients, look for logarithms and quotients at zero; `ff.debug_nans()`
+    finds the line.
     """
 
     result: Any = None

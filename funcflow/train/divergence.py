@@ -1,12 +1,8 @@
 """Where a loss that is NaN or infinite comes from."""
 
-from typing import Any
-
-import numpy as np
-
 import funcflow.numpy as fnp
 from funcflow import nn, random
-from funcflow.core.pytree import keystr, tree_leaves, tree_leaves_with_path
+from funcflow.core.pytree import keystr, tree_leaves_with_path
 from funcflow.core.trace import Tracer
 from funcflow.core.typing import PyTree
 from funcflow.train.steps import Objective, TrainState
@@ -37,7 +33,7 @@ def origin_of_divergence(objective: Objective, state: TrainState, batch: PyTree)
 def _first_bad(tree: PyTree) -> str | None:
     """The key path of the first array with an element that is NaN or infinite."""
     for path, leaf in tree_leaves_with_path(tree):
-        if nn.is_inexact_array(leaf) and not isinstance(leaf, Tracer):
-            if not bool(fnp.isfinite(leaf).all()):
-                return keystr(path)
+        known = nn.is_inexact_array(leaf) and not isinstance(leaf, Tracer)
+        if known and not bool(fnp.isfinite(leaf).all()):
+            return keystr(path)
     return None

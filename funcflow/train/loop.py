@@ -72,7 +72,7 @@ def fit(
         model: a module, or a tree of them. Not changed, as nothing is.
         data: what `ff.data.as_dataset` takes: a data set of batches; or arrays, such as a pair
             `(inputs, targets)`, which are shuffled anew in each epoch and cut into batches.
-        loss: a function `(predictions, targets)`, such as one of `ff.losses`; its mean is minimised.
+        loss: a function `(predictions, targets)`, as those of `ff.losses`; its mean is minimised.
         objective: instead of `loss`, a function `(model, batch)` that returns the loss of a batch
             of any form, a scalar, and what metrics are to see.
         optimizer: one of `ff.optim`.

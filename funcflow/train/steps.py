@@ -7,7 +7,7 @@ import funcflow.numpy as fnp
 from funcflow import nn, optim, random
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError
-from funcflow.core.pytree import tree_map
+from funcflow.core.pytree import tree_leaves, tree_map
 from funcflow.core.typing import PyTree
 from funcflow.train.metrics import Metric, mean
 from funcflow.transforms.grad import value_and_grad
@@ -47,7 +47,7 @@ def create_state(
         model: a module, or another pytree with parameters.
         optimizer: what the state of the optimiser is made by.
         key: for what is drawn in training; `ff.random.key(0)` if None.
-        trainable: which leaves are parameters, as for `nn.partition`; `nn.trainable(model)` if None.
+        trainable: which leaves are parameters; `nn.trainable(model)` if None.
 
     Returns:
         A state with arrays of its own: a step may reuse their memory.
@@ -193,10 +193,17 @@ def _mean(losses: Any, weights: Any) -> Any:
 
 def _updated(metrics: Metrics, running: PyTree, loss: Any, predictions: Any, batch: Any) -> PyTree:
     """The running values after a batch; the loss counts by the batch's size, or its weight."""
-    size = _weight(batch)
-    new = {"loss": _LOSS.update(running["loss"], loss, weights=size)}
+    new = {"loss": _LOSS.update(running["loss"], loss, weights=_weight(batch))}
     if metrics:
         _, targets, weights = unpacked(batch)
         for name, metric in metrics.items():
             new[name] = metric.update(running[name], predictions, targets, weights=weights)
     return new
+
+
+def _weight(batch: PyTree) -> Any:
+    """What a batch counts in the mean of losses: the sum of its weights, or how many rows it has."""
+    if isinstance(batch, tuple | list) and len(batch) == 3:
+        return fnp.sum(batch[2])
+    sizes = [fnp.shape(leaf)[0] for leaf in tree_leaves(batch) if fnp.ndim(leaf)]
+    return float(sizes[0]) if sizes else 1.0

@@ -102,7 +102,7 @@ def test_differences_are_listed_with_key_paths(tmp_path):
 
 def test_a_missing_checkpoint_is_named(tmp_path):
     train.save(tmp_path, {"n": 1}, step=4)
-    with pytest.raises(errors.CheckpointError, match="no checkpoint of step 5 .* it has: 4"):
+    with pytest.raises(errors.CheckpointError, match=r"no checkpoint of step 5 .* it has: 4"):
         train.restore(tmp_path, {"n": 0}, step=5)
 
 
