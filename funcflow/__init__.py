@@ -84,8 +84,8 @@ register_all()
 
 
 def __getattr__(name: str) -> Any:
-    if name == "testing":  # only tests need it, so its modules load at the first use
-        return import_module("funcflow.testing")
+    if name in ("optim", "testing"):  # not every program needs them: they load at the first use
+        return import_module(f"funcflow.{name}")
     raise AttributeError(f"module 'funcflow' has no attribute {name!r}")
 
 
