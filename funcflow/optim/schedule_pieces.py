@@ -8,8 +8,9 @@ import funcflow.numpy as fnp
 from funcflow.core.errors import ArgumentError
 from funcflow.optim.base import Schedule
 from funcflow.optim.schedules import (
+    check_steps,
     constant_schedule,
-    cosine_decay_schedule,
+    cosine_transition,
     exponential_decay,
     linear_schedule,
 )
@@ -64,7 +65,7 @@ def warmup_cosine_decay_schedule(
 
     Args:
         init_value: the first value.
-        peak_value: the highest one; not zero.
+        peak_value: the highest one.
         warmup_steps: how many updates the line takes; 0 for no line.
         decay_steps: how many both parts take together.
         end_value: the last value.
@@ -78,9 +79,9 @@ def warmup_cosine_decay_schedule(
         >>> fnp.round(schedule(fnp.array([0, 1, 2, 4, 6])), 3)
         Array([0. , 0.5, 1. , 0.5, 0. ], dtype=float32)
     """
-    falling = cosine_decay_schedule(
-        peak_value, decay_steps - warmup_steps, end_value / peak_value, exponent
-    )
+    steps = decay_steps - warmup_steps
+    check_steps("warmup_cosine_decay_schedule", "decay_steps - warmup_steps", steps)
+    falling = cosine_transition(peak_value, end_value, steps, exponent)
     return _warmed_up(init_value, peak_value, warmup_steps, falling)
 
 
@@ -232,7 +233,7 @@ def linear_onecycle_schedule(
     Raises:
         ArgumentError: `transition_steps` is not positive.
     """
-    _check_cycle("linear_onecycle_schedule", transition_steps)
+    check_steps("linear_onecycle_schedule", "transition_steps", transition_steps)
     return piecewise_interpolate_schedule(
         "linear",
         peak_value / div_factor,
@@ -260,7 +261,7 @@ def cosine_onecycle_schedule(
     Raises:
         ArgumentError: `transition_steps` is not positive.
     """
-    _check_cycle("cosine_onecycle_schedule", transition_steps)
+    check_steps("cosine_onecycle_schedule", "transition_steps", transition_steps)
     return piecewise_interpolate_schedule(
         "cosine",
         peak_value / div_factor,
@@ -269,11 +270,3 @@ def cosine_onecycle_schedule(
             transition_steps: 1 / (div_factor * final_div_factor),
         },
     )
-
-
-def _check_cycle(name: str, steps: int) -> None:
-    if steps <= 0:
-        raise ArgumentError(
-            f"{name}: transition_steps must be positive, got {steps}",
-            mend="say how many updates the cycle lasts",
-        )

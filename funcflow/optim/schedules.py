@@ -1,7 +1,7 @@
 """Schedules: from the number of updates made so far to a number, as a learning rate.
 
 A schedule takes a number or an array of them and computes elementwise, so `schedule(fnp.arange(n))`
-is its graph. All work under `jit` and `vmap`, in the number of updates and in their settings.
+is its graph. Counts and values may be traced; how many updates a part takes is known before.
 """
 
 from typing import Any
@@ -11,7 +11,8 @@ from funcflow.core.errors import ArgumentError
 from funcflow.optim.base import Schedule
 
 
-def _positive(name: str, what: str, steps: Any) -> None:
+def check_steps(name: str, what: str, steps: int) -> None:
+    """Refuse a schedule that takes no time."""
     if steps <= 0:
         raise ArgumentError(
             f"{name}: {what} must be positive, got {steps}",
@@ -48,7 +49,7 @@ def polynomial_schedule(
         >>> ff.optim.polynomial_schedule(1.0, 0.0, 2, transition_steps=4)(fnp.arange(6))
         Array([1.    , 0.5625, 0.25  , 0.0625, 0.    , 0.    ], dtype=float32)
     """
-    _positive("polynomial_schedule", "transition_steps", transition_steps)
+    check_steps("polynomial_schedule", "transition_steps", transition_steps)
 
     def schedule(count: Any) -> Any:
         passed = fnp.clip(fnp.asarray(count) - transition_begin, 0, transition_steps)
@@ -95,7 +96,7 @@ def exponential_decay(
         >>> ff.optim.exponential_decay(1.0, 2, 0.25)(fnp.arange(4))
         Array([1.   , 0.5  , 0.25 , 0.125], dtype=float32)
     """
-    _positive("exponential_decay", "transition_steps", transition_steps)
+    check_steps("exponential_decay", "transition_steps", transition_steps)
     if isinstance(decay_rate, int | float) and decay_rate == 0:
         raise ArgumentError(
             "exponential_decay: decay_rate must not be 0", mend="use constant_schedule"
@@ -133,11 +134,16 @@ def cosine_decay_schedule(
         >>> ff.optim.cosine_decay_schedule(1.0, 4, alpha=0.5)(fnp.array([0, 2, 4, 9]))
         Array([1.  , 0.75, 0.5 , 0.5 ], dtype=float32)
     """
-    _positive("cosine_decay_schedule", "decay_steps", decay_steps)
+    check_steps("cosine_decay_schedule", "decay_steps", decay_steps)
+
+    return cosine_transition(init_value, alpha * init_value, decay_steps, exponent)
+
+
+def cosine_transition(start: Any, end: Any, steps: int, exponent: Any) -> Schedule:
+    """From one value to another along half a period of a cosine, to a power."""
 
     def schedule(count: Any) -> Any:
-        passed = fnp.clip(fnp.asarray(count), 0, decay_steps) / decay_steps
-        falling = (0.5 + 0.5 * fnp.cos(fnp.pi * passed)) ** exponent
-        return init_value * (alpha + (1 - alpha) * falling)
+        passed = fnp.clip(fnp.asarray(count), 0, steps) / steps
+        return end + (start - end) * (0.5 + 0.5 * fnp.cos(fnp.pi * passed)) ** exponent
 
     return schedule
