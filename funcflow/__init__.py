@@ -88,7 +88,7 @@ register_all()
 
 
 # What only some programs need: these load at the first use.
-_LAZY = {"nn", "testing", "train"}
+_LAZY = {"data", "losses", "nn", "optim", "testing", "train"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """One step of training as a pure function, and what it is made of."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import funcflow.numpy as fnp
@@ -75,12 +76,21 @@ def supervised(loss: Callable[..., Any]) -> Objective:
         (Array(4., dtype=float32), Array([2., 2., 2.], dtype=float32))
     """
 
-    def objective(model: Any, batch: Any) -> tuple[Any, Any]:
+    return _Supervised(loss)
+
+
+@dataclass(frozen=True)
+class _Supervised:
+    loss: Callable[..., Any]
+
+    def __call__(self, model: Any, batch: Any) -> tuple[Any, Any]:
         inputs, targets, weights = unpacked(batch)
         predictions = model(inputs)
-        return _mean(loss(predictions, targets), weights), predictions
-
-    return objective
+        losses = self.loss(predictions, targets)
+        if weights is None:
+            return fnp.mean(losses), predictions
+        per_example = fnp.mean(losses, axis=tuple(range(1, fnp.ndim(losses))))
+        return fnp.sum(per_example * weights) / fnp.sum(weights), predictions
 
 
 def train_step(
@@ -134,7 +144,7 @@ def train_step(
             (changed, opt_state),
             (state.model, state.opt_state),
         )
-        running = _updated(metrics, running, loss, predictions, batch)
+        running = _updated(objective, metrics, running, loss, predictions, batch)
         return TrainState(new, opt_state, state.key, state.step + fine), running, loss
 
     return jit(step, donate_argnums=(0, 1))
@@ -148,7 +158,7 @@ def eval_step(
 
     def step(model: PyTree, running: PyTree, batch: PyTree) -> PyTree:
         loss, predictions = objective(model, batch)
-        return _updated(metrics, running, loss, predictions, batch)
+        return _updated(objective, metrics, running, loss, predictions, batch)
 
     return jit(step, donate_argnums=1)
 
@@ -184,16 +194,16 @@ def _spec(model: PyTree, trainable: PyTree) -> PyTree:
     return nn.trainable(model) if trainable is None else trainable
 
 
-def _mean(losses: Any, weights: Any) -> Any:
-    if weights is None:
-        return fnp.mean(losses)
-    per_example = fnp.mean(losses, axis=tuple(range(1, fnp.ndim(losses))))
-    return fnp.sum(per_example * weights) / fnp.sum(weights)
-
-
-def _updated(metrics: Metrics, running: PyTree, loss: Any, predictions: Any, batch: Any) -> PyTree:
-    """The running values after a batch; the loss counts by the batch's size, or its weight."""
-    new = {"loss": _LOSS.update(running["loss"], loss, weights=_weight(batch))}
+def _updated(
+    objective: Objective,
+    metrics: Metrics,
+    running: PyTree,
+    loss: Any,
+    predictions: Any,
+    batch: PyTree,
+) -> PyTree:
+    """The running values after a batch."""
+    new = {"loss": _LOSS.update(running["loss"], loss, weights=_weight(objective, batch))}
     if metrics:
         _, targets, weights = unpacked(batch)
         for name, metric in metrics.items():
@@ -201,9 +211,11 @@ def _updated(metrics: Metrics, running: PyTree, loss: Any, predictions: Any, bat
     return new
 
 
-def _weight(batch: PyTree) -> Any:
-    """What a batch counts in the mean of losses: the sum of its weights, or how many rows it has."""
-    if isinstance(batch, tuple | list) and len(batch) == 3:
-        return fnp.sum(batch[2])
+def _weight(objective: Objective, batch: PyTree) -> Any:
+    """What a batch counts in the mean of losses: how many rows it has, or the sum of its weights."""
+    if isinstance(objective, _Supervised):
+        weights = unpacked(batch)[2]
+        if weights is not None:
+            return fnp.sum(weights)
     sizes = [fnp.shape(leaf)[0] for leaf in tree_leaves(batch) if fnp.ndim(leaf)]
     return float(sizes[0]) if sizes else 1.0
