@@ -83,9 +83,13 @@ from funcflow.transforms.vmap import vmap as vmap
 register_all()
 
 
+# Packages that not every program needs: they load at the first use.
+_AT_FIRST_USE = ("data", "testing")
+
+
 def __getattr__(name: str) -> Any:
-    if name == "testing":  # only tests need it, so its modules load at the first use
-        return import_module("funcflow.testing")
+    if name in _AT_FIRST_USE:
+        return import_module(f"funcflow.{name}")
     raise AttributeError(f"module 'funcflow' has no attribute {name!r}")
 
 

@@ -6,6 +6,7 @@ from funcflow.core.errors import CallbackError as CallbackError
 from funcflow.core.errors import CarryTypeError as CarryTypeError
 from funcflow.core.errors import CompileError as CompileError
 from funcflow.core.errors import ConcretizationTypeError as ConcretizationTypeError
+from funcflow.core.errors import DataFormatError as DataFormatError
 from funcflow.core.errors import DeletedArrayError as DeletedArrayError
 from funcflow.core.errors import DonationError as DonationError
 from funcflow.core.errors import DtypeError as DtypeError
