@@ -1,5 +1,19 @@
 """Data for training: files and arrays, batches of them, augmentation, text as numbers."""
 
+from funcflow.data.affine import affine_transform as affine_transform
+from funcflow.data.affine import rotate as rotate
+from funcflow.data.affine import shift as shift
+from funcflow.data.affine import zoom as zoom
+from funcflow.data.augment import batched as batched
+from funcflow.data.augment import compose as compose
+from funcflow.data.augment import random_brightness as random_brightness
+from funcflow.data.augment import random_contrast as random_contrast
+from funcflow.data.augment import random_crop as random_crop
+from funcflow.data.augment import random_flip_left_right as random_flip_left_right
+from funcflow.data.augment import random_flip_up_down as random_flip_up_down
+from funcflow.data.augment import random_rotation as random_rotation
+from funcflow.data.augment import random_shift as random_shift
+from funcflow.data.augment import random_zoom as random_zoom
 from funcflow.data.cifar import load_cifar10 as load_cifar10
 from funcflow.data.cifar import read_cifar10_binary as read_cifar10_binary
 from funcflow.data.cifar import read_cifar10_pickle as read_cifar10_pickle
@@ -14,9 +28,17 @@ from funcflow.data.idx import load_mnist as load_mnist
 from funcflow.data.idx import read_idx as read_idx
 from funcflow.data.idx import write_idx as write_idx
 from funcflow.data.images import ImageFolder as ImageFolder
+from funcflow.data.sequences import pad_sequences as pad_sequences
 from funcflow.data.sources import ArraySource as ArraySource
 from funcflow.data.sources import Source as Source
 from funcflow.data.sources import Subset as Subset
 from funcflow.data.sources import train_test_split as train_test_split
+from funcflow.data.statistics import Featurewise as Featurewise
+from funcflow.data.statistics import Whitening as Whitening
+from funcflow.data.statistics import fit_featurewise as fit_featurewise
+from funcflow.data.statistics import fit_zca as fit_zca
+from funcflow.data.statistics import samplewise as samplewise
 from funcflow.data.tables import read_csv as read_csv
 from funcflow.data.text import text_lines as text_lines
+from funcflow.data.tokenizer import Tokenizer as Tokenizer
+from funcflow.data.tokenizer import text_to_word_sequence as text_to_word_sequence
