@@ -78,9 +78,16 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _empty() -> bytes:
+    """Stands for `bytes`, by whose call old protocols write those of length 0."""
+    return b""
+
+
 _GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
+    ("builtins", "bytes"): _empty,
+    ("__builtin__", "bytes"): _empty,
 }
 for _package in ("numpy.core", "numpy._core"):
     _GLOBALS[f"{_package}.multiarray", "_reconstruct"] = _reconstruct
