@@ -80,7 +80,10 @@ from funcflow.transforms.transpose import linear_transpose as linear_transpose
 from funcflow.transforms.vmap import vmap as vmap
 
 if TYPE_CHECKING:
+    from funcflow import data as data
+    from funcflow import losses as losses
     from funcflow import nn as nn
+    from funcflow import optim as optim
     from funcflow import testing as testing
     from funcflow import train as train
 

@@ -7,6 +7,7 @@ from funcflow.core.errors import CarryTypeError as CarryTypeError
 from funcflow.core.errors import CheckpointError as CheckpointError
 from funcflow.core.errors import CompileError as CompileError
 from funcflow.core.errors import ConcretizationTypeError as ConcretizationTypeError
+from funcflow.core.errors import DataFormatError as DataFormatError
 from funcflow.core.errors import DeletedArrayError as DeletedArrayError
 from funcflow.core.errors import DivergenceError as DivergenceError
 from funcflow.core.errors import DonationError as DonationError

@@ -240,6 +240,15 @@ class DivergenceError(FuncflowError, FloatingPointError):
     result: Any = None
 
 
+class DataFormatError(FuncflowError, ValueError):
+    """A file or source of data is not what it claims to be, is cut off, or is empty.
+
+        ff.data.read_idx(ff.__file__)
+
+    Mend: the message names the file and the place in it, what was expected there and what was found.
+    """
+
+
 class JaxprTypeError(FuncflowError, TypeError):
     """A jaxpr breaks the rules of its type system.
 

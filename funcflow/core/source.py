@@ -8,6 +8,7 @@ microsecond: whether a code object is ours is remembered per file name.
 import contextlib
 import linecache
 import sys
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ _R = TypeVar("_R")
 _PACKAGE = dirname(dirname(__file__)) + sep
 _OPTREE = dirname(str(optree.__file__)) + sep
 _CONTEXTLIB = str(contextlib.__file__)  # the frame between a `with` statement and our context
+_THREADING = str(threading.__file__)  # the outermost frames of a thread that runs our code
 _internal: dict[str, bool] = {"<string>": False}
 
 
@@ -80,7 +82,7 @@ def is_internal(file: str) -> bool:
     """Whether a file belongs to this package (and so is no line of the user's)."""
     known = _internal.get(file)
     if known is None:
-        known = file.startswith((_PACKAGE, _OPTREE, _CONTEXTLIB, "<frozen"))
+        known = file.startswith((_PACKAGE, _OPTREE, _CONTEXTLIB, _THREADING, "<frozen"))
         _internal[file] = known
     return known
 

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -52,6 +53,15 @@ def test_what_is_internal():
     assert not is_internal("<stdin>")
     assert not is_internal("/home/user/optree_experiments/train.py")
     assert not is_internal("/home/user/funcflow_experiments/train.py")
+
+
+def test_in_a_thread():
+    found = []
+    ours = map(attributed, [None], [user_source])  # called by no function written in Python
+    thread = threading.Thread(target=found.extend, args=(ours,))
+    thread.start()
+    thread.join()
+    assert found == [None]
 
 
 def test_overrides():
