@@ -82,10 +82,13 @@ from funcflow.transforms.vmap import vmap as vmap
 
 register_all()
 
+# What not every program needs, so its modules load at the first use.
+_LATER = ("losses", "testing", "train")
+
 
 def __getattr__(name: str) -> Any:
-    if name == "testing":  # only tests need it, so its modules load at the first use
-        return import_module("funcflow.testing")
+    if name in _LATER:
+        return import_module(f"funcflow.{name}")
     raise AttributeError(f"module 'funcflow' has no attribute {name!r}")
 
 
