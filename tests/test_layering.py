@@ -20,7 +20,7 @@ ORDER = [
     {"transforms", "backends"},
     {"numpy"},
     {"random", "scipy"},
-    {"nn", "optim", "data", "distributed", "interop", "testing"},
+    {"nn", "losses", "optim", "data", "distributed", "interop", "testing"},
     {"train"},
 ]
 RANK = {layer: rank for rank, layers in enumerate(ORDER) for layer in layers}
