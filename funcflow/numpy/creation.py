@@ -8,7 +8,15 @@ import numpy as np
 
 from funcflow import lax
 from funcflow.core import dtypes
-from funcflow.core.array import SCALARS, Array, as_buffer, aval_of, is_array_like, wrap
+from funcflow.core.array import (
+    SCALARS,
+    Array,
+    ConcreteArray,
+    as_buffer,
+    aval_of,
+    is_array_like,
+    wrap,
+)
 from funcflow.core.errors import ArgumentError, LeafTypeError, ShapeError
 from funcflow.core.trace import EVAL, Tracer, current_trace
 from funcflow.numpy.arguments import at_once, cast, static_shape
@@ -63,8 +71,19 @@ def asarray(
 
 
 def copy(a: Any, order: str | None = None) -> Array:
-    """A copy of `a`; since arrays are immutable, an `Array` is its own copy."""
-    return array(a, order=order)
+    """A copy of `a`, in memory of its own.
+
+    Arrays are immutable, so that matters only where one is donated (`donate_argnums`): a copy stays.
+    Traced values are returned as they are.
+
+    Example:
+        >>> x = fnp.ones(3)
+        >>> y = ff.jit(lambda x: 2 * x, donate_argnums=0)(fnp.copy(x))
+        >>> x
+        Array([1., 1., 1.], dtype=float32)
+    """
+    x = array(a, order=order)
+    return wrap(as_buffer(x).copy(), x.weak_type) if isinstance(x, ConcreteArray) else x
 
 
 # From and to which kinds NumPy converts as we do: it saturates no floats and warns of complex ones.

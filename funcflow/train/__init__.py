@@ -1,5 +1,6 @@
 """Training: the loop, what it watches, and what it keeps."""
 
+from funcflow.train import metrics as metrics
 from funcflow.train.callback import Callback as Callback
 from funcflow.train.callback import Run as Run
 from funcflow.train.checkpoints import restore as restore
@@ -15,7 +16,9 @@ from funcflow.train.progress import ProgressBar as ProgressBar
 from funcflow.train.resuming import Checkpoint as Checkpoint
 from funcflow.train.resuming import load_model as load_model
 from funcflow.train.steps import TrainState as TrainState
+from funcflow.train.steps import computed as computed
 from funcflow.train.steps import create_state as create_state
+from funcflow.train.steps import empty as empty
 from funcflow.train.steps import eval_step as eval_step
 from funcflow.train.steps import supervised as supervised
 from funcflow.train.steps import train_step as train_step

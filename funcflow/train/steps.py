@@ -53,10 +53,10 @@ def create_state(
     Returns:
         A state with arrays of its own: a step may reuse their memory.
     """
-    own = tree_map(lambda x: fnp.array(x) if nn.is_array(x) else x, model)
+    own = tree_map(lambda x: fnp.copy(x) if nn.is_array(x) else x, model)
     key = random.key(0) if key is None else key
     opt_state = optimizer.init(nn.filter(own, _spec(own, trainable)))
-    return TrainState(own, opt_state, tree_map(fnp.array, key), fnp.int32(0))
+    return TrainState(own, opt_state, tree_map(fnp.copy, key), fnp.int32(0))
 
 
 def supervised(loss: Callable[..., Any]) -> Objective:
@@ -75,7 +75,6 @@ def supervised(loss: Callable[..., Any]) -> Objective:
         >>> objective(lambda x: 2 * x, (fnp.ones(3), fnp.zeros(3)))
         (Array(4., dtype=float32), Array([2., 2., 2.], dtype=float32))
     """
-
     return _Supervised(loss)
 
 
@@ -90,7 +89,9 @@ class _Supervised:
         if weights is None:
             return fnp.mean(losses), predictions
         per_example = fnp.mean(losses, axis=tuple(range(1, fnp.ndim(losses))))
-        return fnp.sum(per_example * weights) / fnp.sum(weights), predictions
+        total = fnp.sum(weights)
+        mean = fnp.sum(per_example * weights) / fnp.where(total == 0, 1, total)
+        return mean, predictions
 
 
 def train_step(
@@ -212,7 +213,7 @@ def _updated(
 
 
 def _weight(objective: Objective, batch: PyTree) -> Any:
-    """What a batch counts in the mean of losses: how many rows it has, or the sum of its weights."""
+    """What a batch counts in the mean of losses: the sum of its weights, or its number of rows."""
     if isinstance(objective, _Supervised):
         weights = unpacked(batch)[2]
         if weights is not None:

@@ -170,3 +170,13 @@ def test_traced_shapes_are_refused():
 def test_inside_jit_constants_are_equations():
     jaxpr = ff.make_jaxpr(lambda: fnp.zeros(1000) + fnp.arange(1000) + fnp.eye(1000)[0])()
     assert not jaxpr.consts
+
+
+def test_a_copy_has_memory_of_its_own():
+    x = fnp.arange(3.0)
+    y = fnp.copy(x)
+    assert not np.shares_memory(np.asarray(x), np.asarray(y))
+    ff.jit(lambda x: 2 * x, donate_argnums=0)(y)
+    np.testing.assert_array_equal(x, [0.0, 1.0, 2.0])
+    assert fnp.copy(fnp.asarray(1.0)).weak_type == fnp.asarray(1.0).weak_type
+    np.testing.assert_array_equal(ff.jit(fnp.copy)(x), x)
