@@ -1,4 +1,4 @@
-"""CTC against a sum over all alignments, torch, and its laws; lengths, impossible labels, errors."""
+"""CTC against a sum over all alignments, torch, its laws; lengths, impossible labels, errors."""
 
 import itertools
 import math

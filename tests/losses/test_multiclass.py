@@ -1,4 +1,4 @@
-"""Losses of several classes: definitions, torch, masks, labels that are no class, extremes, laws."""
+"""Losses of several classes: definitions, torch, masks, wrong labels, extremes, laws."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,3 @@
+"""Training: what a loop over batches is made of."""
+
+from funcflow.train import metrics as metrics
