@@ -68,7 +68,9 @@ def classes_last(function: str, scores: Array, axis: Axis) -> Array:
     return moved.reshape(*(scores.shape[i] for i in batch), -1)
 
 
-def class_labels(function: str, labels: Any, shape: tuple[int, ...], num_classes: int) -> Array:
+def class_labels(
+    function: str, labels: Any, shape: tuple[int, ...], num_classes: int | None
+) -> Array:
     """Integer labels, one for each example.
 
     Args:
@@ -76,7 +78,7 @@ def class_labels(function: str, labels: Any, shape: tuple[int, ...], num_classes
         labels: integers from 0 to `num_classes - 1`. Labels whose values are known are checked,
             traced ones only under `ff.debug_indices()`.
         shape: the shape that the labels must have.
-        num_classes: the number of classes.
+        num_classes: the number of classes; None if it is not known.
 
     Raises:
         DtypeError: they are no integers.
@@ -95,6 +97,8 @@ def class_labels(function: str, labels: Any, shape: tuple[int, ...], num_classes
             f"{function}: labels must have shape {shape}, one for each example, got {labels.aval}",
             mend="take the axis of the classes out of the labels, or name it: axis=...",
         )
+    if num_classes is None:
+        return labels
     if is_known(labels):
         refuse_labels(function, buffer_of(labels), num_classes)
         return labels

@@ -11,6 +11,7 @@ import funcflow.numpy as fnp
 from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.errors import ShapeError
+from funcflow.numpy.arguments import broadcasts_to
 from funcflow.numpy.logic import truth
 from funcflow.numpy.promotion import Axis, as_array, promote_inexact
 from funcflow.numpy.reductions import reduced_axes
@@ -24,7 +25,7 @@ def floats(function: str, *args: Any) -> list[Array]:
 def mask(function: str, where: Any, x: Array) -> Array:
     """Which elements of `x` take part, as an array of its shape."""
     where = truth(function, where)
-    if lax.broadcast_shapes(where.shape, x.shape) != x.shape:
+    if not broadcasts_to(where.shape, x.shape):
         raise ShapeError(
             f"{function}: where must broadcast to the shape of the array, {x.shape}, "
             f"got {where.aval}",
