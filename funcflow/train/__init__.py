@@ -8,11 +8,16 @@ from funcflow.train.checkpoints import save as save
 from funcflow.train.checkpoints import saved_steps as saved_steps
 from funcflow.train.history import History as History
 from funcflow.train.interrupts import TrainingInterrupted as TrainingInterrupted
+from funcflow.train.logging import CSVLogger as CSVLogger
+from funcflow.train.logging import PlotHistory as PlotHistory
+from funcflow.train.logging import plot_history as plot_history
 from funcflow.train.loop import Fit as Fit
 from funcflow.train.loop import evaluate as evaluate
 from funcflow.train.loop import fit as fit
 from funcflow.train.loop import predict as predict
 from funcflow.train.progress import ProgressBar as ProgressBar
+from funcflow.train.rates import LearningRateScheduler as LearningRateScheduler
+from funcflow.train.rates import ReduceLROnPlateau as ReduceLROnPlateau
 from funcflow.train.resuming import Checkpoint as Checkpoint
 from funcflow.train.resuming import load_model as load_model
 from funcflow.train.steps import TrainState as TrainState
@@ -22,3 +27,5 @@ from funcflow.train.steps import empty as empty
 from funcflow.train.steps import eval_step as eval_step
 from funcflow.train.steps import supervised as supervised
 from funcflow.train.steps import train_step as train_step
+from funcflow.train.stopping import EarlyStopping as EarlyStopping
+from funcflow.train.summary import summary as summary

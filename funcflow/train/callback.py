@@ -53,7 +53,7 @@ class Run:
         epoch: how many epochs are over.
         batch: how many batches of the present epoch are over.
         loss: that of the last batch.
-        logs: the numbers of the epoch that has just ended.
+        logs: the numbers of the epoch that has just ended, its row of the history.
         history: the rows of the epochs that are over.
         stop: whether to end the training after this batch.
         interrupted: whether the user wants that.

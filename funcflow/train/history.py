@@ -18,9 +18,10 @@ class History:
     def __init__(self, rows: list[Mapping[str, Any]] | None = None) -> None:
         self.rows: list[dict[str, Any]] = [dict(row) for row in rows or []]
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add the row of an epoch."""
+    def append(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the row of an epoch, and return it: what is added to it is in the history."""
         self.rows.append(dict(row))
+        return self.rows[-1]
 
     @property
     def last(self) -> dict[str, Any]:

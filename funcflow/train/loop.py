@@ -149,6 +149,8 @@ def fit(
 def _train_epoch(run: Run, dataset: datasets.Dataset, step: Step, objective: Objective) -> bool:
     """Go through the rest of an epoch; whether it came to its end."""
     run.tell("on_epoch_begin")
+    if run.stop:
+        return False
     with dataset.epoch(run.epoch, start=run.batch) as batches:
         for batch in batches:
             run.state, run.running, loss = step(run.state, run.running, batch)
@@ -164,7 +166,7 @@ def _train_epoch(run: Run, dataset: datasets.Dataset, step: Step, objective: Obj
 
 def _end_epoch(run: Run, running: PyTree) -> None:
     run.epoch, run.batch, run.running = run.epoch + 1, 0, running
-    run.history.append({"epoch": run.epoch, **run.logs})
+    run.logs = run.history.append({"epoch": run.epoch, **run.logs})
     run.tell("on_epoch_end")
 
 
