@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import funcflow.numpy as fnp
+from funcflow import lax
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError
 from funcflow.train.metrics.classes import count
@@ -39,9 +40,13 @@ def roc_auc(scores: Any, labels: Any, weights: Any = None) -> Array:
     order = fnp.argsort(scores)
     scores, labels, w = scores[order], labels[order] != 0, w[order]
     positives, negatives = (fnp.where(chosen, w, 0) for chosen in (labels, ~labels))
-    below = fnp.concatenate([fnp.zeros(1, DTYPE), fnp.cumsum(negatives)])
-    less = below[fnp.searchsorted(scores, scores, "left")]
-    not_more = below[fnp.searchsorted(scores, scores, "right")]
+    # the negatives before each group of equal scores, and up to its end
+    nothing = fnp.full(1, fnp.nan, scores.dtype)
+    first = scores != fnp.concatenate([nothing, scores])[:-1]
+    last = scores != fnp.concatenate([scores, nothing])[1:]
+    up_to = fnp.cumsum(negatives)
+    less = lax.cummax(fnp.where(first, up_to - negatives, 0))
+    not_more = lax.cummin(fnp.where(last, up_to, fnp.inf), reverse=True)
     pairs_in_order = fnp.sum(positives * (less + not_more) / 2)
     area = ratio(pairs_in_order, fnp.sum(positives) * fnp.sum(negatives), math.nan)
     return fnp.where(fnp.any(fnp.isnan(scores) & (w != 0)), math.nan, area)
