@@ -61,7 +61,9 @@ def test_an_iterable_that_is_used_up():
 @pytest.mark.parametrize(("length", "found"), [(2, "more than 2"), (4, "3")])
 def test_another_length_than_was_said(length, found):
     feed = sequential(lambda: [1, 2, 3], length, batched=False)
-    with pytest.raises(DataFormatError, match=f"epoch 0: expected {length} elements, found {found}"):
+    with pytest.raises(
+        DataFormatError, match=f"epoch 0: expected {length} elements, found {found}"
+    ):
         list(feed.steps(0, 0))
 
 

@@ -74,7 +74,9 @@ def test_folders_without_images(tmp_path):
         ff.data.ImageFolder(tmp_path, size=(4, 4))
 
 
-@pytest.mark.parametrize("damage", [lambda c: b"", lambda c: c[: len(c) // 2], lambda c: b"GIF" + c])
+@pytest.mark.parametrize(
+    "damage", [lambda c: b"", lambda c: c[: len(c) // 2], lambda c: b"GIF" + c]
+)
 def test_images_that_do_not_decode(folder, damage):
     path = folder / "cat" / "b.png"
     content = damage(path.read_bytes())
