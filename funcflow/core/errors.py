@@ -245,7 +245,7 @@ class DataFormatError(FuncflowError, ValueError):
 
         ff.data.read_idx(ff.__file__)
 
-    Mend: the message names the file and the place in it, what was expected there and what was found.
+    Mend: the message names the file and the place in it, what was expected and what was found.
     """
 
 

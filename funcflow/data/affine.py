@@ -167,22 +167,21 @@ def _sample(image: Array, rows: Array, columns: Array, mode: str, cval: Any) -> 
     row, column = fnp.floor(rows), fnp.floor(columns)
     down, right = (rows - row)[..., None], (columns - column)[..., None]
     i, j = row.astype(np.int32), column.astype(np.int32)
-    upper = _pixel(image, i, j, mode, cval) * (1 - right)
-    upper += _pixel(image, i, j + 1, mode, cval) * right
-    lower = _pixel(image, i + 1, j, mode, cval) * (1 - right)
-    lower += _pixel(image, i + 1, j + 1, mode, cval) * right
+
+    def pixel(i: Array, j: Array) -> Array:
+        """The pixels of these rows and columns, which may lie outside, as floats."""
+        height, width, channels = image.shape
+        places = _inside(i, height, mode) * width + _inside(j, width, mode)
+        pixels = image.reshape(-1, channels).at[places].get(mode="promise_in_bounds")
+        pixels = pixels.astype(fnp.promote_types(image.dtype, down.dtype))
+        if mode != "constant":
+            return pixels
+        known = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+        return fnp.where(known[..., None], pixels, cval)
+
+    upper = pixel(i, j) * (1 - right) + pixel(i, j + 1) * right
+    lower = pixel(i + 1, j) * (1 - right) + pixel(i + 1, j + 1) * right
     return in_dtype_of(image, upper * (1 - down) + lower * down)
-
-
-def _pixel(image: Array, i: Array, j: Array, mode: str, cval: Any) -> Array:
-    """The pixels of these rows and columns, which may lie outside."""
-    height, width, channels = image.shape
-    places = _inside(i, height, mode) * width + _inside(j, width, mode)
-    pixels = image.reshape(-1, channels).at[places].get(mode="promise_in_bounds")
-    if mode != "constant":
-        return pixels
-    known = (i >= 0) & (i < height) & (j >= 0) & (j < width)
-    return fnp.where(known[..., None], pixels, cval)
 
 
 def _inside(i: Array, extent: int, mode: str) -> Array:

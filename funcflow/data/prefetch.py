@@ -10,6 +10,7 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import Any
 
 # Seconds after which a waiting loop looks around: some systems deliver Ctrl-C only then, and after
@@ -84,8 +85,8 @@ def prefetched(start: Callable[[], Iterator[Any]], size: int) -> Generator[Any]:
         target=context.run, args=(_work, start, channel), name="prefetch", daemon=True
     )
     _running[thread] = channel
-    thread.start()
     try:
+        thread.start()
         while (item := channel.get(thread.is_alive)) is not _END:
             if isinstance(item, _Failure):
                 raise item.error
@@ -93,7 +94,8 @@ def prefetched(start: Callable[[], Iterator[Any]], size: int) -> Generator[Any]:
     finally:
         item = None  # a failure holds frames that may hold this generator
         channel.close()
-        if thread is not threading.current_thread():  # the collector may run in any thread
+        # Not if the collector runs this in the thread itself, or Ctrl-C came while it started.
+        with suppress(RuntimeError):
             thread.join()
         _running.pop(thread, None)
 

@@ -60,11 +60,11 @@ def test_both_versions(tmp_path, write, inner):
 
 
 def test_files_that_are_missing(tmp_path):
-    with pytest.raises(DataFormatError, match="expected data_batch_1.bin .* is empty"):
+    with pytest.raises(DataFormatError, match=r"expected data_batch_1.bin .* is empty"):
         ff.data.load_cifar10(tmp_path)
     write_binary(tmp_path)
     (tmp_path / "data_batch_3.bin").unlink()
-    with pytest.raises(DataFormatError, match="found all but data_batch_3.bin"):
+    with pytest.raises(DataFormatError, match=r"found all but data_batch_3.bin"):
         ff.data.load_cifar10(tmp_path)
 
 
@@ -74,13 +74,13 @@ def test_damaged_records(tmp_path):
     content = bytearray(path.read_bytes())
     content[3073] = 10
     path.write_bytes(content)
-    with pytest.raises(DataFormatError, match="data_batch_1.bin, at byte 3073: .* found 10"):
+    with pytest.raises(DataFormatError, match=r"data_batch_1.bin, at byte 3073: .* found 10"):
         ff.data.read_cifar10_binary(path)
     path.write_bytes(content[:-1])
     with pytest.raises(DataFormatError, match="at byte 9219: expected records of 3073 bytes"):
         ff.data.read_cifar10_binary(path)
     path.write_bytes(b"")
-    with pytest.raises(DataFormatError, match="at byte 0: .* found 0 bytes"):
+    with pytest.raises(DataFormatError, match=r"at byte 0: .* found 0 bytes"):
         ff.data.read_cifar10_binary(path)
 
 

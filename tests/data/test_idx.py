@@ -107,7 +107,7 @@ def test_mnist_with_other_names(folder):
 
 
 def test_mnist_in_an_empty_folder(tmp_path):
-    with pytest.raises(DataFormatError, match="expected train-images-idx3-ubyte or .* is empty"):
+    with pytest.raises(DataFormatError, match=r"expected train-images-idx3-ubyte or .* is empty"):
         ff.data.load_mnist(tmp_path)
 
 

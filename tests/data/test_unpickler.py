@@ -75,7 +75,7 @@ def test_nothing_is_called(tmp_path, monkeypatch, protocol, function, args):
 
 def test_the_byte_of_a_global():
     content = b"\x80\x02(K\x01cos\nsystem\nU\x04true\x85Rl."
-    with pytest.raises(DataFormatError, match="before byte 16: .* found the global os.system"):
+    with pytest.raises(DataFormatError, match=r"before byte 16: .* found the global os.system"):
         load_pickle("f", "file", content)
 
 
