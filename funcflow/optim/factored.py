@@ -87,7 +87,7 @@ def scale_by_factored_rms(
     def update(
         updates: PyTree, state: FactoredState, params: PyTree = None
     ) -> tuple[PyTree, FactoredState]:
-        number = fnp.float32(state.count - step_offset + 1)
+        number = fnp.float64(state.count - step_offset + 1)
         fresh = number**-decay_rate
 
         def blend(old: Array, new: Array) -> Array:

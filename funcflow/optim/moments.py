@@ -212,8 +212,9 @@ def scale_by_lion(
         updates: PyTree, state: ScaleByLionState, params: PyTree = None
     ) -> tuple[PyTree, ScaleByLionState]:
         def step(g: Any, m: Any) -> tuple[Array, Array]:
-            g = working(g)
-            return fnp.sign(blend(m, g, b1)), blend(m, g, b2)
+            m = working(m)
+            ahead = working(g) - m  # what both averages share makes their loops one
+            return fnp.sign(m + scaled(ahead, 1 - b1)), m + scaled(ahead, 1 - b2)
 
         updates, mu = map_with_memory("scale_by_lion", step, updates, state.mu)
         return updates, ScaleByLionState(increment(state.count), mu)
