@@ -26,12 +26,12 @@ def summary(model: Any, *args: Any) -> str:
     Example:
         >>> model = nn.Sequential([nn.Linear(4, 8, key=ff.random.key(0)), nn.relu])
         >>> print(ff.train.summary(model, fnp.ones((32, 4))))
-        layer          kind        output     parameters
-        ------------------------------------------------
-        (model)        Sequential  f32[32,8]          40
-          .layers[0]   Linear      f32[32,8]          40
-          .layers[1]   Activation  f32[32,8]           0
-        ------------------------------------------------
+        layer         kind        output     parameters
+        -----------------------------------------------
+        (model)       Sequential  f32[32,8]          40
+          .layers[0]  Linear      f32[32,8]          40
+          .layers[1]  Activation  f32[32,8]           0
+        -----------------------------------------------
         40 parameters, 160 bytes
     """
     calls: list[ModuleCall] = []
