@@ -73,8 +73,8 @@ def asarray(
 def copy(a: Any, order: str | None = None) -> Array:
     """A copy of `a`, in memory of its own.
 
-    Arrays are immutable, so that matters only where one is donated (`donate_argnums`): a copy stays.
-    Traced values are returned as they are.
+    Arrays are immutable, so that matters only where one is donated (`donate_argnums`): a copy
+    stays. Traced values are returned as they are.
 
     Example:
         >>> x = fnp.ones(3)
