@@ -8,6 +8,7 @@ from typing import Any
 
 import funcflow.numpy as fnp
 from funcflow import lax
+from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError
 from funcflow.nn.layers.arguments import expect_features
@@ -283,7 +284,8 @@ def _moments(x: Any, axes: tuple[int, ...], axis_name: Any = None) -> tuple[Arra
 
 def _normalized(x: Any, mean: Any, var: Any, epsilon: float, scale: Any, bias: Any) -> Array:
     y = (_precise(x) - mean) * lax.rsqrt(var + epsilon)
-    return _affine(y.astype(fnp.result_type(x, fnp.bfloat16)), scale, bias)
+    given = fnp.asarray(x).dtype
+    return _affine(y.astype(given) if dtypes.is_inexact(given) else y, scale, bias)
 
 
 def _affine(y: Array, scale: Array | None, bias: Array | None) -> Array:
