@@ -85,8 +85,7 @@ class Module:
         super().__init_subclass__(**kwargs)
         cls._own_init = cls._own_init or not init or "__init__" in cls.__dict__
         dataclasses.dataclass(eq=False, repr=False, init=not cls._own_init)(cls)
-        if cls._own_init:
-            cls.__init__ = _completed(cls, cls.__init__)
+        cls.__init__ = _completed(cls, cls.__init__)
         if "__call__" in cls.__dict__:
             cls.__call__ = watched(cls.__call__)  # type: ignore[attr-defined]
         data = [f.name for f in cls.data_fields()]
