@@ -89,7 +89,7 @@ class Module:
         if "__call__" in cls.__dict__:
             cls.__call__ = watched(cls.__call__)  # type: ignore[attr-defined]
         data = [f.name for f in cls.data_fields()]
-        meta = [name for name in cls.__dataclass_fields__ if name not in data]  # type: ignore[attr-defined]
+        meta = [f.name for f in dataclasses.fields(cls) if f.name not in data]  # type: ignore[arg-type]
         register_dataclass(cls, data, meta)
 
     def __setattr__(self, name: str, value: Any) -> None:

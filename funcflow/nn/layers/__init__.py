@@ -1,5 +1,9 @@
 """Layers: modules whose parameters are arrays."""
 
+from funcflow.nn.layers.cells import GRUCell as GRUCell
+from funcflow.nn.layers.cells import LSTMCell as LSTMCell
+from funcflow.nn.layers.cells import RNNCell as RNNCell
+from funcflow.nn.layers.cells import SimpleRNNCell as SimpleRNNCell
 from funcflow.nn.layers.containers import Activation as Activation
 from funcflow.nn.layers.containers import Flatten as Flatten
 from funcflow.nn.layers.containers import Residual as Residual
@@ -13,3 +17,8 @@ from funcflow.nn.layers.normalization import GroupNorm as GroupNorm
 from funcflow.nn.layers.normalization import InstanceNorm as InstanceNorm
 from funcflow.nn.layers.normalization import LayerNorm as LayerNorm
 from funcflow.nn.layers.normalization import RMSNorm as RMSNorm
+from funcflow.nn.layers.recurrent import GRU as GRU
+from funcflow.nn.layers.recurrent import LSTM as LSTM
+from funcflow.nn.layers.recurrent import RNN as RNN
+from funcflow.nn.layers.recurrent import Bidirectional as Bidirectional
+from funcflow.nn.layers.recurrent import SimpleRNN as SimpleRNN
