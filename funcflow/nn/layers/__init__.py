@@ -1,5 +1,7 @@
 """Layers: modules whose parameters are arrays."""
 
+from funcflow.nn.layers.attention import KVCache as KVCache
+from funcflow.nn.layers.attention import MultiHeadAttention as MultiHeadAttention
 from funcflow.nn.layers.cells import GRUCell as GRUCell
 from funcflow.nn.layers.cells import LSTMCell as LSTMCell
 from funcflow.nn.layers.cells import RNNCell as RNNCell
@@ -17,6 +19,10 @@ from funcflow.nn.layers.normalization import GroupNorm as GroupNorm
 from funcflow.nn.layers.normalization import InstanceNorm as InstanceNorm
 from funcflow.nn.layers.normalization import LayerNorm as LayerNorm
 from funcflow.nn.layers.normalization import RMSNorm as RMSNorm
+from funcflow.nn.layers.positions import LearnedPositions as LearnedPositions
+from funcflow.nn.layers.positions import RotaryEmbedding as RotaryEmbedding
+from funcflow.nn.layers.positions import SinusoidalPositions as SinusoidalPositions
+from funcflow.nn.layers.positions import apply_rotary as apply_rotary
 from funcflow.nn.layers.recurrent import GRU as GRU
 from funcflow.nn.layers.recurrent import LSTM as LSTM
 from funcflow.nn.layers.recurrent import RNN as RNN

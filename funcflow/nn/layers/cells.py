@@ -237,8 +237,8 @@ class GRUCell(_KernelCell):
 
     Example:
         >>> cell = nn.GRUCell(3, 4, key=ff.random.key(0))
-        >>> cell
-        GRUCell(kernel=f32[3,12], recurrent_kernel=f32[4,12], bias=f32[12], recurrent_bias=f32[4])
+        >>> cell.kernel.shape, cell.recurrent_kernel.shape
+        ((3, 12), (4, 12))
         >>> carry, y = cell(cell.initial_carry((2,)), fnp.ones((2, 3)))
         >>> y.shape
         (2, 4)

@@ -55,7 +55,7 @@ class RNN(Module):
         >>> y.shape, carry.shape
         ((2, 5, 4), (2, 4))
         >>> layer(x, lengths=fnp.array([5, 2]))[1, :, 0].round(2)
-        Array([-0.16,  0.11,  0.  ,  0.  ,  0.  ], dtype=float32)
+        Array([ 0.39, -0.22,  0.  ,  0.  ,  0.  ], dtype=float32)
     """
 
     cell: RNNCell
