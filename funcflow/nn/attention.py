@@ -1,6 +1,7 @@
 """Attention: averages of values, weighted by how well their keys fit a query."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import funcflow.numpy as fnp
@@ -27,6 +28,7 @@ def dot_product_attention(
     local_window_size: int | tuple[int, int] | None = None,
     implementation: str | None = None,
     return_residual: bool = False,
+    dropout: Callable[[Array], Array] | None = None,
 ) -> Any:
     """`softmax(scale * query @ key.T + bias) @ value` for each head.
 
@@ -48,6 +50,7 @@ def dot_product_attention(
         implementation: None or "xla"; there is one.
         return_residual: whether to return the pair of the result and the logarithms of the
             softmax's denominators, of shape `(B, T, N)`.
+        dropout: what to apply to the weights, of shape `(B, N, T, S)`, such as an `nn.Dropout`.
 
     Returns:
         An array of the shape and dtype of `query`. The products of 16-bit floats are added up in
@@ -81,6 +84,8 @@ def dot_product_attention(
     if keep is not None:
         keep = fnp.broadcast_to(keep, logits.shape)
     weights = softmax(logits, where=keep)
+    if dropout is not None:
+        weights = dropout(weights)
     out = _average(weights, value).astype(query.dtype)
     if not return_residual:
         return out[0] if unbatched else out

@@ -201,6 +201,51 @@ def _radius_of_truncated_normal(u: Any) -> Any:
     return fnp.sqrt(-fnp.log1p((math.exp(-4.0) - 1) * u))
 
 
+def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """An initializer of matrices whose columns, or rows if these are fewer, are orthonormal.
+
+    All such matrices are equally likely. A. Saxe et al., arXiv:1312.6120.
+
+    Args:
+        scale: what the matrix is multiplied by.
+        column_axis: the axis along which columns follow each other; all others make up the rows.
+        dtype: the default dtype.
+
+    Raises:
+        ShapeError: at a call, if the shape has less than 2 axes.
+
+    Example:
+        >>> q = ff.nn.initializers.orthogonal()(ff.random.key(0), (2, 3))
+        >>> bool(fnp.allclose(q @ q.T, fnp.eye(2), atol=1e-6))
+        True
+    """
+
+    def init(key: Any, shape: Any, dtype: Any = dtype) -> Array:
+        shape = static_shape("orthogonal", shape)
+        if len(shape) < 2:
+            raise ShapeError(
+                f"orthogonal: needs a shape of at least 2 axes, got {shape}",
+                mend="use normal, uniform or zeros for vectors",
+            )
+        dtype = dtypes.as_dtype(dtype)
+        (axis,) = canonical_axes(column_axis, len(shape), "orthogonal")
+        others = shape[:axis] + shape[axis + 1 :]
+        columns = _orthonormal(key, math.prod(others), shape[axis], dtype)
+        return fnp.moveaxis(columns.reshape(*others, shape[axis]), -1, axis) * scale
+
+    return init
+
+
+def _orthonormal(key: Any, rows: int, columns: int, dtype: Any) -> Array:
+    longer, shorter = max(rows, columns), min(rows, columns)
+    # a decomposition takes at least float32
+    wide = dtypes.accumulator(dtype)
+    q, r = fnp.linalg.qr(random.normal(key, (longer, shorter), dtype).astype(wide))
+    # signs that make the factors unique, so that q is uniform where the matrix is normal
+    q = (q * fnp.sign(fnp.diagonal(r))).astype(dtype)
+    return q if rows == longer else q.T
+
+
 # --- by name ---------------------------------------------------------------------------------
 
 

@@ -92,3 +92,16 @@ def test_errors(recorded):
         dot_product_attention(query, key, value, bias=np.ones((1,) * 5))
     with pytest.raises(ArgumentError, match="no implementation 'cudnn'"):
         dot_product_attention(query, key, value, implementation="cudnn")
+
+
+def test_dropout_is_applied_to_the_weights(recorded):
+    query, key, value = arrays(recorded)
+    seen = []
+
+    def doubled(weights):
+        seen.append(weights.shape)
+        return 2 * weights
+
+    got = dot_product_attention(query, key, value, dropout=doubled)
+    np.testing.assert_allclose(got, 2 * dot_product_attention(query, key, value), rtol=1e-6)
+    assert seen == [(query.shape[0], query.shape[2], query.shape[1], key.shape[1])]

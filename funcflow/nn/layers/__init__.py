@@ -1,5 +1,11 @@
 """Layers: modules whose parameters are arrays."""
 
+from funcflow.nn.layers.attention import KVCache as KVCache
+from funcflow.nn.layers.attention import MultiHeadAttention as MultiHeadAttention
+from funcflow.nn.layers.cells import GRUCell as GRUCell
+from funcflow.nn.layers.cells import LSTMCell as LSTMCell
+from funcflow.nn.layers.cells import RNNCell as RNNCell
+from funcflow.nn.layers.cells import SimpleRNNCell as SimpleRNNCell
 from funcflow.nn.layers.containers import Activation as Activation
 from funcflow.nn.layers.containers import Flatten as Flatten
 from funcflow.nn.layers.containers import Residual as Residual
@@ -38,6 +44,15 @@ from funcflow.nn.layers.pooling import GlobalMaxPool3d as GlobalMaxPool3d
 from funcflow.nn.layers.pooling import MaxPool1d as MaxPool1d
 from funcflow.nn.layers.pooling import MaxPool2d as MaxPool2d
 from funcflow.nn.layers.pooling import MaxPool3d as MaxPool3d
+from funcflow.nn.layers.positions import LearnedPositions as LearnedPositions
+from funcflow.nn.layers.positions import RotaryEmbedding as RotaryEmbedding
+from funcflow.nn.layers.positions import SinusoidalPositions as SinusoidalPositions
+from funcflow.nn.layers.positions import apply_rotary as apply_rotary
+from funcflow.nn.layers.recurrent import GRU as GRU
+from funcflow.nn.layers.recurrent import LSTM as LSTM
+from funcflow.nn.layers.recurrent import RNN as RNN
+from funcflow.nn.layers.recurrent import Bidirectional as Bidirectional
+from funcflow.nn.layers.recurrent import SimpleRNN as SimpleRNN
 from funcflow.nn.layers.resizing import Crop1d as Crop1d
 from funcflow.nn.layers.resizing import Crop2d as Crop2d
 from funcflow.nn.layers.resizing import Crop3d as Crop3d
