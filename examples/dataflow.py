@@ -1,6 +1,6 @@
 """A network as a graph of nodes, and the same network as a function: one trajectory.
 
-Two layers, a sigmoid and a hyperbolic tangent behind them, learn one sample by gradient descent. The
+Two layers, a sigmoid and a hyperbolic tangent behind them, learn a sample by gradient descent. The
 first half of the program is a library of dataflow graphs in 60 lines: a node holds an operation and
 the nodes it takes its operands from, and knows nothing of derivatives. funcflow differentiates the
 evaluation of the graph by the values of its variables. The second half is the network as one would
