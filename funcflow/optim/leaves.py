@@ -19,6 +19,7 @@ from funcflow.core.pytree import (
     keystr,
     structure_difference,
     tree_flatten,
+    tree_leaves,
     tree_map_with_path,
 )
 from funcflow.core.typing import DTypeLike, PyTree
@@ -183,15 +184,16 @@ def unbiasing(decay: Any, count: Array) -> Array:
     return 1 / (1 - fnp.float64(decay) ** count)
 
 
-def required_params(name: str, params: PyTree) -> PyTree:
-    """The parameters, which not all transformations need.
+def require_params(name: str, updates: PyTree, params: PyTree) -> None:
+    """Check that the parameters were given, which not all transformations need.
+
+    None is the tree of no parameters too, which is right beside no updates.
 
     Raises:
-        ArgumentError: they were not given.
+        ArgumentError: they were not.
     """
-    if params is None:
+    if params is None and tree_leaves(updates):
         raise ArgumentError(
             f"{name}: update needs the parameters, got params=None",
             mend="call update(updates, state, params)",
         )
-    return params

@@ -31,7 +31,9 @@ def test_products_of_rows_and_columns_are_exact(shape, factored):
     """A gradient whose square is such a product becomes its sign."""
     g = np.ones(shape)
     for axis, n in enumerate(shape):
-        g = g * RNG.uniform(0.5, 2.0, n).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+        g = g * RNG.uniform(0.5, 2.0, n).reshape(
+            [-1 if i == axis else 1 for i in range(len(shape))]
+        )
     g *= np.sign(RNG.standard_normal(shape))
     tx = optim.scale_by_factored_rms(factored, min_dim_size_to_factor=2)
     state = tx.init(fnp.asarray(g))
