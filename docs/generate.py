@@ -27,6 +27,8 @@ MODULES = {
     "ff.random": "funcflow.random",
     "ff.nn": "funcflow.nn",
     "ff.nn.initializers": "funcflow.nn.initializers",
+    "ff.optim": "funcflow.optim",
+    "ff.optim.contrib": "funcflow.optim.contrib",
     "ff.core": "funcflow.core",
     "ff.tree": "funcflow.tree",
     "ff.tree_util": "funcflow.tree_util",

@@ -5,6 +5,7 @@ kernel rounds once, where it writes.
 """
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def working(x: Any) -> Array:
 
 def scalar(x: Any, dtype: Any) -> Any:
     """A number beside arrays of `dtype`, which it does not widen."""
-    return float(x) if isinstance(x, int | float | np.floating) else fnp.asarray(x).astype(dtype)
+    return float(x) if isinstance(x, Real) else fnp.asarray(x).astype(dtype)
 
 
 def scaled(x: Array, factor: Any) -> Array:
