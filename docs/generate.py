@@ -30,6 +30,7 @@ MODULES = {
     "ff.data": "funcflow.data",
     "ff.losses": "funcflow.losses",
     "ff.optim": "funcflow.optim",
+    "ff.optim.contrib": "funcflow.optim.contrib",
     "ff.train": "funcflow.train",
     "ff.train.metrics": "funcflow.train.metrics",
     "ff.core": "funcflow.core",

@@ -18,7 +18,7 @@ from funcflow.optim.leaves import (
     first_count,
     increment,
     memory_like,
-    required_params,
+    require_params,
 )
 from funcflow.optim.linesearch import scale_by_zoom_linesearch
 from funcflow.optim.scaling import scale, scale_by_learning_rate
@@ -94,7 +94,7 @@ def scale_by_lbfgs(
     def update(
         updates: PyTree, state: ScaleByLBFGSState, params: PyTree = None
     ) -> tuple[PyTree, ScaleByLBFGSState]:
-        required_params("scale_by_lbfgs", params)
+        require_params("scale_by_lbfgs", updates, params)
         # The pairs are a ring, in which the newest overwrites the oldest.
         newest = (state.count - 1) % memory_size
         step = add_scaled(params, -1, state.params)

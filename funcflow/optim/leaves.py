@@ -5,6 +5,7 @@ kernel rounds once, where it writes.
 """
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from funcflow.core.pytree import (
     keystr,
     structure_difference,
     tree_flatten,
+    tree_leaves,
     tree_map_with_path,
 )
 from funcflow.core.typing import DTypeLike, PyTree
@@ -99,7 +101,7 @@ def working(x: Any) -> Array:
 
 def scalar(x: Any, dtype: Any) -> Any:
     """A number beside arrays of `dtype`, which it does not widen."""
-    return float(x) if isinstance(x, int | float | np.floating) else fnp.asarray(x).astype(dtype)
+    return float(x) if isinstance(x, Real) else fnp.asarray(x).astype(dtype)
 
 
 def scaled(x: Array, factor: Any) -> Array:
@@ -183,15 +185,16 @@ def unbiasing(decay: Any, count: Array) -> Array:
     return 1 / (1 - fnp.float64(decay) ** count)
 
 
-def required_params(name: str, params: PyTree) -> PyTree:
-    """The parameters, which not all transformations need.
+def require_params(name: str, updates: PyTree, params: PyTree) -> None:
+    """Check that the parameters were given, which not all transformations need.
+
+    None is the tree of no parameters too, which is right beside no updates.
 
     Raises:
-        ArgumentError: they were not given.
+        ArgumentError: they were not.
     """
-    if params is None:
+    if params is None and tree_leaves(updates):
         raise ArgumentError(
             f"{name}: update needs the parameters, got params=None",
             mend="call update(updates, state, params)",
         )
-    return params

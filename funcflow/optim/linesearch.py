@@ -10,7 +10,7 @@ from funcflow.core.errors import ArgumentError
 from funcflow.core.pytree import tree_leaves
 from funcflow.core.typing import PyTree
 from funcflow.optim.base import GradientTransformationExtraArgs
-from funcflow.optim.leaves import first_count, memory_like, required_params
+from funcflow.optim.leaves import first_count, memory_like, require_params
 from funcflow.optim.vectors import add_scaled, chosen, inner_product, real_dtype, times
 from funcflow.transforms.grad import value_and_grad
 
@@ -157,7 +157,7 @@ def scale_by_zoom_linesearch(
         value_fn: Callable[[PyTree], Any] | None = None,
         **extra_args: Any,
     ) -> tuple[PyTree, ScaleByZoomLinesearchState]:
-        required_params("scale_by_zoom_linesearch", params)
+        require_params("scale_by_zoom_linesearch", updates, params)
         if value is None or grad is None or value_fn is None:
             raise ArgumentError(
                 "scale_by_zoom_linesearch: update needs the keywords value, grad and value_fn",

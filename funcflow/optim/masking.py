@@ -19,7 +19,7 @@ from funcflow.optim.base import (
     stateless,
     with_extra_args_support,
 )
-from funcflow.optim.leaves import is_none, map_updates, required_params, scaled, working
+from funcflow.optim.leaves import is_none, map_updates, require_params, scaled, working
 
 # A tree of booleans, each for the subtree in its place, or a function that makes one.
 Mask: TypeAlias = PyTree | Callable[[PyTree], PyTree]
@@ -205,7 +205,7 @@ def add_decayed_weights(
         return working(u) + scaled(working(p), weight_decay)
 
     def update(updates: PyTree, params: PyTree) -> PyTree:
-        required_params("add_decayed_weights", params)
+        require_params("add_decayed_weights", updates, params)
         return map_updates("add_decayed_weights", decayed, updates, params)
 
     tx = stateless(update)

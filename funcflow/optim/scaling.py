@@ -19,7 +19,7 @@ from funcflow.optim.leaves import (
     first_count,
     increment,
     map_updates,
-    required_params,
+    require_params,
     scalar,
     scaled,
     squared,
@@ -140,7 +140,7 @@ def scale_by_trust_ratio(
         return scaled(u, fnp.where((norm == 0) | (param_norm == 0), 1, ratio))
 
     def update(updates: PyTree, params: PyTree) -> PyTree:
-        required_params("scale_by_trust_ratio", params)
+        require_params("scale_by_trust_ratio", updates, params)
         return map_updates("scale_by_trust_ratio", rescaled, updates, params)
 
     return stateless(update)
@@ -161,7 +161,7 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> GradientTransformation:
         return scaled(working(u), fnp.maximum(size, scalar(min_scale, size.dtype)))
 
     def update(updates: PyTree, params: PyTree) -> PyTree:
-        required_params("scale_by_param_block_rms", params)
+        require_params("scale_by_param_block_rms", updates, params)
         return map_updates("scale_by_param_block_rms", rescaled, updates, params)
 
     return stateless(update)

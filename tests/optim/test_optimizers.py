@@ -1,4 +1,4 @@
-"""Each optimiser against the recurrence of its paper in NumPy, against PyTorch, and as a program."""
+"""Each optimiser against the recurrence of its paper, against PyTorch, and as a program."""
 
 import numpy as np
 import pytest

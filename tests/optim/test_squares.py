@@ -55,7 +55,7 @@ def test_the_variance_of_equal_gradients_is_not_negative():
 def test_adadelta_moves_as_far_as_before():
     """With no memory, the step has the size of the last one (and eps)."""
     tx = optim.scale_by_adadelta(rho=0.0, eps=1e-12)
-    state = optim.squares.ScaleByAdaDeltaState(fnp.zeros(1), fnp.full(1, 4.0))
+    state = optim.ScaleByAdaDeltaState(fnp.zeros(1), fnp.full(1, 4.0))
     updates, state = tx.update(fnp.array([-100.0]), state)
     np.testing.assert_allclose(updates, [-2.0], rtol=1e-6)
     np.testing.assert_allclose(state.e_x, [4.0], rtol=1e-6)
