@@ -58,16 +58,31 @@ def affine_transform(
         Array([0.5, 1.5, 2. ], dtype=float32)
     """
     image = as_image("affine_transform", image)
+    if mode not in MODES:
+        raise ArgumentError(f"affine_transform: mode={mode!r}", mend=f"use one of {MODES}")
     matrix, offset = fnp.asarray(matrix), fnp.asarray(offset)
-    height, width, _ = image.shape
-    rows, columns = fnp.arange(height)[:, None], fnp.arange(width)
-    return _sample(
-        image,
-        matrix[0, 0] * rows + matrix[0, 1] * columns + offset[0],
-        matrix[1, 0] * rows + matrix[1, 1] * columns + offset[1],
-        mode,
-        cval,
-    )
+    height, width, channels = image.shape
+    rows, columns = fnp.arange(height)[:, None], np.arange(width)
+
+    def source(columns: Any) -> tuple[Array, Array]:
+        """Where in the image the pixels of these columns lie."""
+        return (
+            matrix[0, 0] * rows + matrix[0, 1] * columns + offset[0],
+            matrix[1, 0] * rows + matrix[1, 1] * columns + offset[1],
+        )
+
+    i, j = (fnp.floor(place).astype(np.int32) for place in source(columns))
+    # Weights are computed for each number, not for each pixel, so that whole lines are blended.
+    down, right = (place - fnp.floor(place) for place in source(np.repeat(columns, channels)))
+
+    def pixels(i: Array, j: Array) -> Array:
+        """The pixels of these rows and columns, which may lie outside, in lines of floats."""
+        found = _pixels(image, i, j, mode, cval, fnp.promote_types(image.dtype, down.dtype))
+        return found.reshape(height, width * channels)
+
+    upper = pixels(i, j) * (1 - right) + pixels(i, j + 1) * right
+    lower = pixels(i + 1, j) * (1 - right) + pixels(i + 1, j + 1) * right
+    return in_dtype_of(image, upper * (1 - down) + lower * down).reshape(image.shape)
 
 
 def shift(image: Any, shift: Any, *, mode: FillMode = "nearest", cval: Any = 0.0) -> Array:
@@ -160,28 +175,15 @@ def _about_centre(image: Any, matrix: Array, mode: FillMode, cval: Any) -> Array
     return affine_transform(image, matrix, centre - matrix @ centre, mode=mode, cval=cval)
 
 
-def _sample(image: Array, rows: Array, columns: Array, mode: str, cval: Any) -> Array:
-    """The image at places between pixels."""
-    if mode not in MODES:
-        raise ArgumentError(f"affine_transform: mode={mode!r}", mend=f"use one of {MODES}")
-    row, column = fnp.floor(rows), fnp.floor(columns)
-    down, right = (rows - row)[..., None], (columns - column)[..., None]
-    i, j = row.astype(np.int32), column.astype(np.int32)
-
-    def pixel(i: Array, j: Array) -> Array:
-        """The pixels of these rows and columns, which may lie outside, as floats."""
-        height, width, channels = image.shape
-        places = _inside(i, height, mode) * width + _inside(j, width, mode)
-        pixels = image.reshape(-1, channels).at[places].get(mode="promise_in_bounds")
-        pixels = pixels.astype(fnp.promote_types(image.dtype, down.dtype))
-        if mode != "constant":
-            return pixels
-        known = (i >= 0) & (i < height) & (j >= 0) & (j < width)
-        return fnp.where(known[..., None], pixels, cval)
-
-    upper = pixel(i, j) * (1 - right) + pixel(i, j + 1) * right
-    lower = pixel(i + 1, j) * (1 - right) + pixel(i + 1, j + 1) * right
-    return in_dtype_of(image, upper * (1 - down) + lower * down)
+def _pixels(image: Array, i: Array, j: Array, mode: str, cval: Any, dtype: Any) -> Array:
+    """The pixels of these rows and columns, in a floating dtype, which may hold `cval`."""
+    height, width, channels = image.shape
+    places = _inside(i, height, mode) * width + _inside(j, width, mode)
+    found = image.reshape(-1, channels).at[places].get(mode="promise_in_bounds").astype(dtype)
+    if mode != "constant":
+        return found
+    known = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+    return fnp.where(known[..., None], found, cval)
 
 
 def _inside(i: Array, extent: int, mode: str) -> Array:

@@ -163,6 +163,9 @@ def random_crop(
 ) -> Array:
     """A part of the image, at a random place.
 
+    With padding, and the image's own extents, it moves the image by whole pixels, at a small part
+    of the cost of `random_shift`.
+
     Args:
         key: a key.
         image: (height, width, channels).

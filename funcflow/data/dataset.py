@@ -1,6 +1,6 @@
 """Data sets: what is read, in which order, in which batches, and what is made of them."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -375,7 +375,7 @@ def _converted(data: Any) -> Dataset:
     if hasattr(data, "__array__") or isinstance(data, tuple | dict):
         return from_arrays(data)
     if isinstance(data, Iterable):
-        length = len(data) if hasattr(data, "__len__") else None  # pyright: ignore
+        length = len(data) if isinstance(data, Sized) else None
         return Dataset(sequential(lambda: data, length, batched=True))
     raise ArgumentError(
         f"as_dataset: expected a data set, a source, arrays or an iterable of batches, got "
