@@ -18,7 +18,7 @@ _PADDINGS = ("SAME", "SAME_LOWER", "VALID")
 
 def extents(what: str, given: Extents, rank: int) -> tuple[int, ...]:
     """One positive number for each spatial axis; a single one counts for all."""
-    numbers = (given,) * rank if isinstance(given, int) else tuple(given)
+    numbers = _entries(given, rank)
     if len(numbers) != rank or not all(isinstance(n, int) and n > 0 for n in numbers):
         raise ArgumentError(
             f"{what} must be a positive integer or {rank} of them, got {given!r}",
@@ -29,8 +29,7 @@ def extents(what: str, given: Extents, rank: int) -> tuple[int, ...]:
 
 def pairs(what: str, given: int | Sequence[int | Sequence[int]], rank: int) -> Pairs:
     """For each spatial axis how much is at its two ends; a single number counts for both."""
-    entries = (given,) * rank if isinstance(given, int) else tuple(given)
-    ends = tuple((e, e) if isinstance(e, int) else tuple(e) for e in entries)
+    ends = tuple(_entries(entry, 2) for entry in _entries(given, rank))
     if len(ends) != rank or not all(_is_pair(e) for e in ends):
         raise ArgumentError(
             f"{what} must be an integer from 0 up, or {rank} of them, or as many pairs of them, "
@@ -38,6 +37,13 @@ def pairs(what: str, given: int | Sequence[int | Sequence[int]], rank: int) -> P
             mend="give each spatial axis a pair (low, high)",
         )
     return ends  # type: ignore[return-value]
+
+
+def _entries(given: Any, count: int) -> tuple[Any, ...]:
+    """A single number as many times, a sequence as a tuple; nothing of what is neither."""
+    if isinstance(given, int):
+        return (given,) * count
+    return tuple(given) if isinstance(given, Sequence) else ()
 
 
 def _is_pair(ends: tuple[Any, ...]) -> bool:
