@@ -38,9 +38,11 @@ from funcflow.nn.layers import RNN as RNN
 from funcflow.nn.layers import Activation as Activation
 from funcflow.nn.layers import BatchNorm as BatchNorm
 from funcflow.nn.layers import Bidirectional as Bidirectional
+from funcflow.nn.layers import DecoderCache as DecoderCache
 from funcflow.nn.layers import Dense as Dense
 from funcflow.nn.layers import Dropout as Dropout
 from funcflow.nn.layers import Embedding as Embedding
+from funcflow.nn.layers import FeedForward as FeedForward
 from funcflow.nn.layers import Flatten as Flatten
 from funcflow.nn.layers import GroupNorm as GroupNorm
 from funcflow.nn.layers import GRUCell as GRUCell
@@ -59,6 +61,10 @@ from funcflow.nn.layers import Sequential as Sequential
 from funcflow.nn.layers import SimpleRNN as SimpleRNN
 from funcflow.nn.layers import SimpleRNNCell as SimpleRNNCell
 from funcflow.nn.layers import SinusoidalPositions as SinusoidalPositions
+from funcflow.nn.layers import TransformerDecoder as TransformerDecoder
+from funcflow.nn.layers import TransformerDecoderBlock as TransformerDecoderBlock
+from funcflow.nn.layers import TransformerEncoder as TransformerEncoder
+from funcflow.nn.layers import TransformerEncoderBlock as TransformerEncoderBlock
 from funcflow.nn.layers import apply_rotary as apply_rotary
 from funcflow.nn.module import Module as Module
 from funcflow.nn.module import buffer as buffer

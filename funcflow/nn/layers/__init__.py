@@ -11,6 +11,7 @@ from funcflow.nn.layers.containers import Flatten as Flatten
 from funcflow.nn.layers.containers import Residual as Residual
 from funcflow.nn.layers.containers import Sequential as Sequential
 from funcflow.nn.layers.dropout import Dropout as Dropout
+from funcflow.nn.layers.feed_forward import FeedForward as FeedForward
 from funcflow.nn.layers.linear import Dense as Dense
 from funcflow.nn.layers.linear import Embedding as Embedding
 from funcflow.nn.layers.linear import Linear as Linear
@@ -28,3 +29,8 @@ from funcflow.nn.layers.recurrent import LSTM as LSTM
 from funcflow.nn.layers.recurrent import RNN as RNN
 from funcflow.nn.layers.recurrent import Bidirectional as Bidirectional
 from funcflow.nn.layers.recurrent import SimpleRNN as SimpleRNN
+from funcflow.nn.layers.transformer import DecoderCache as DecoderCache
+from funcflow.nn.layers.transformer import TransformerDecoder as TransformerDecoder
+from funcflow.nn.layers.transformer import TransformerDecoderBlock as TransformerDecoderBlock
+from funcflow.nn.layers.transformer import TransformerEncoder as TransformerEncoder
+from funcflow.nn.layers.transformer import TransformerEncoderBlock as TransformerEncoderBlock
