@@ -55,10 +55,12 @@ from funcflow.nn.layers import ConvTranspose3d as ConvTranspose3d
 from funcflow.nn.layers import Crop1d as Crop1d
 from funcflow.nn.layers import Crop2d as Crop2d
 from funcflow.nn.layers import Crop3d as Crop3d
+from funcflow.nn.layers import DecoderCache as DecoderCache
 from funcflow.nn.layers import Dense as Dense
 from funcflow.nn.layers import DepthwiseConv2d as DepthwiseConv2d
 from funcflow.nn.layers import Dropout as Dropout
 from funcflow.nn.layers import Embedding as Embedding
+from funcflow.nn.layers import FeedForward as FeedForward
 from funcflow.nn.layers import Flatten as Flatten
 from funcflow.nn.layers import GlobalAvgPool1d as GlobalAvgPool1d
 from funcflow.nn.layers import GlobalAvgPool2d as GlobalAvgPool2d
@@ -87,6 +89,10 @@ from funcflow.nn.layers import Sequential as Sequential
 from funcflow.nn.layers import SimpleRNN as SimpleRNN
 from funcflow.nn.layers import SimpleRNNCell as SimpleRNNCell
 from funcflow.nn.layers import SinusoidalPositions as SinusoidalPositions
+from funcflow.nn.layers import TransformerDecoder as TransformerDecoder
+from funcflow.nn.layers import TransformerDecoderBlock as TransformerDecoderBlock
+from funcflow.nn.layers import TransformerEncoder as TransformerEncoder
+from funcflow.nn.layers import TransformerEncoderBlock as TransformerEncoderBlock
 from funcflow.nn.layers import UpSample1d as UpSample1d
 from funcflow.nn.layers import UpSample2d as UpSample2d
 from funcflow.nn.layers import UpSample3d as UpSample3d

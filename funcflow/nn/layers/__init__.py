@@ -21,6 +21,7 @@ from funcflow.nn.layers.convolution import ConvTranspose3d as ConvTranspose3d
 from funcflow.nn.layers.convolution import DepthwiseConv2d as DepthwiseConv2d
 from funcflow.nn.layers.convolution import SeparableConv2d as SeparableConv2d
 from funcflow.nn.layers.dropout import Dropout as Dropout
+from funcflow.nn.layers.feed_forward import FeedForward as FeedForward
 from funcflow.nn.layers.linear import Dense as Dense
 from funcflow.nn.layers.linear import Embedding as Embedding
 from funcflow.nn.layers.linear import Linear as Linear
@@ -62,3 +63,8 @@ from funcflow.nn.layers.resizing import UpSample3d as UpSample3d
 from funcflow.nn.layers.resizing import ZeroPad1d as ZeroPad1d
 from funcflow.nn.layers.resizing import ZeroPad2d as ZeroPad2d
 from funcflow.nn.layers.resizing import ZeroPad3d as ZeroPad3d
+from funcflow.nn.layers.transformer import DecoderCache as DecoderCache
+from funcflow.nn.layers.transformer import TransformerDecoder as TransformerDecoder
+from funcflow.nn.layers.transformer import TransformerDecoderBlock as TransformerDecoderBlock
+from funcflow.nn.layers.transformer import TransformerEncoder as TransformerEncoder
+from funcflow.nn.layers.transformer import TransformerEncoderBlock as TransformerEncoderBlock

@@ -1,7 +1,7 @@
 """Recurrent layers: cells run along the time axis, in both directions, and stacked."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import funcflow.numpy as fnp
 from funcflow import lax, random, tree
@@ -157,20 +157,19 @@ class _Stacked(Module):
 
     layers: tuple[RNN | Bidirectional, ...]
     dropout: Dropout
-    _cell: ClassVar[Callable[..., RNNCell]]
 
     def __init__(
         self,
+        cell: Callable[..., RNNCell],
         in_features: int,
         hidden_features: int,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        return_sequences: bool = True,
-        reverse: bool = False,
+        num_layers: int,
+        bidirectional: bool,
+        dropout: float,
+        return_sequences: bool,
+        reverse: bool,
         key: Any,
-        **options: Any,
+        options: dict[str, Any],
     ) -> None:
         if num_layers < 1:
             raise ArgumentError(f"a stack has at least one layer, got num_layers={num_layers}")
@@ -179,8 +178,7 @@ class _Stacked(Module):
         def layer(index: int, key: Any) -> RNN | Bidirectional:
             width = in_features if index == 0 else hidden_features * ways
             cells = [
-                self._cell(width, hidden_features, key=k, **options)
-                for k in random.split(key, ways)
+                cell(width, hidden_features, key=k, **options) for k in random.split(key, ways)
             ]
             sequences = return_sequences or index < num_layers - 1
             rnns = [RNN(cell, return_sequences=sequences, reverse=reverse) for cell in cells]
@@ -237,7 +235,21 @@ class SimpleRNN(_Stacked):
         (2, 5, 4)
     """
 
-    _cell = SimpleRNNCell
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        return_sequences: bool = True,
+        reverse: bool = False,
+        key: Any,
+        **options: Any,
+    ) -> None:
+        stack = (num_layers, bidirectional, dropout, return_sequences, reverse)
+        super().__init__(SimpleRNNCell, in_features, hidden_features, *stack, key, options)
 
 
 class LSTM(_Stacked):
@@ -270,7 +282,21 @@ class LSTM(_Stacked):
         True
     """
 
-    _cell = LSTMCell
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        return_sequences: bool = True,
+        reverse: bool = False,
+        key: Any,
+        **options: Any,
+    ) -> None:
+        stack = (num_layers, bidirectional, dropout, return_sequences, reverse)
+        super().__init__(LSTMCell, in_features, hidden_features, *stack, key, options)
 
 
 class GRU(_Stacked):
@@ -299,7 +325,21 @@ class GRU(_Stacked):
         (2, 5, 8)
     """
 
-    _cell = GRUCell
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        return_sequences: bool = True,
+        reverse: bool = False,
+        key: Any,
+        **options: Any,
+    ) -> None:
+        stack = (num_layers, bidirectional, dropout, return_sequences, reverse)
+        super().__init__(GRUCell, in_features, hidden_features, *stack, key, options)
 
 
 def _like(value: Any, carry: Any) -> Array:
