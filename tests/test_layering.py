@@ -39,6 +39,7 @@ LAZY_PACKAGES = {
     "mpi4py",
     "safetensors",
     "sklearn",
+    "tensorboardX",
     "tqdm",
     "matplotlib",
     "PIL",

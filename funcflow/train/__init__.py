@@ -29,3 +29,4 @@ from funcflow.train.steps import supervised as supervised
 from funcflow.train.steps import train_step as train_step
 from funcflow.train.stopping import EarlyStopping as EarlyStopping
 from funcflow.train.summary import summary as summary
+from funcflow.train.tensorboard import TensorBoard as TensorBoard
