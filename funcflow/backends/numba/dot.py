@@ -238,30 +238,41 @@ def _leading(outer: Axis, inner: Axis, operand: int) -> tuple[int, bool] | None:
 def _copied(
     plan: Planner, lhs: View, rhs: View, numbers: Numbers
 ) -> tuple[View, View, Numbers, list[str]]:
-    """The operands in the order batch, free, contracted, copied if they are no matrices so."""
-    (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = numbers
-    batch = tuple(range(len(lhs_batch)))
+    """The operands as stacks of matrices, copied if they are none as they lie."""
     views: list[View] = []
+    contracted: list[tuple[int, ...]] = []
     names = []
-    for name, view, contract, stack in (
-        ("A", lhs, lhs_contract, lhs_batch),
-        ("B", rhs, rhs_contract, rhs_batch),
-    ):
-        order = (*stack, *free_axes(len(view.shape), contract, stack), *contract)
-        view = view.transpose(order)
-        if not _is_stack(view, len(batch), len(contract)):
-            view = plan.dense(view)
+    for name, view, contract, stack in zip("AB", (lhs, rhs), *numbers, strict=True):
+        free = free_axes(len(view.shape), contract, stack)
+        first, last = _matrix_order(view, free, contract)
+        view = view.transpose((*stack, *first, *last))
+        if not _is_stack(view, len(stack), len(stack) + len(first)):
+            view = plan.copied(view)
             names.append(name)
         views.append(view)
-    lhs_last, rhs_last = (
-        tuple(range(len(v.shape) - len(lhs_contract), len(v.shape))) for v in views
-    )
-    return views[0], views[1], ((lhs_last, rhs_last), (batch, batch)), names
+        start = len(stack) + (len(first) if last is contract else 0)
+        contracted.append(tuple(range(start, start + len(contract))))
+    lhs_contract, rhs_contract = contracted
+    batch = tuple(range(len(numbers[1][0])))
+    return views[0], views[1], ((lhs_contract, rhs_contract), (batch, batch)), names
 
 
-def _is_stack(view: View, batch: int, depth: int) -> bool:
-    """Whether batch, free and contracted axes of a view make one axis each, of matrices."""
-    split = len(view.shape) - depth
+def _matrix_order(
+    view: View, free: Sequence[int], contract: Sequence[int]
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Both groups of axes, that of the axis along which the view is contiguous last.
+
+    Copies in that order read and write runs of memory, and products take either one.
+    """
+
+    def reach(axes: Sequence[int]) -> int:
+        return min((abs(view.strides[i]) for i in axes if view.shape[i] > 1), default=view.size)
+
+    return (contract, free) if reach(free) < reach(contract) else (free, contract)
+
+
+def _is_stack(view: View, batch: int, split: int) -> bool:
+    """Whether the axes of a view before, between and behind these two make one axis each."""
     parts = (view.shape[:batch], view.shape[batch:split], view.shape[split:])
     merged = view.reshape([prod(part) for part in parts])
     if merged is None:
