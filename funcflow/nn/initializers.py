@@ -205,7 +205,7 @@ def _radius_of_truncated_normal(u: Any) -> Any:
 
 
 def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
-    """An initializer that draws matrices with orthonormal columns, or rows if there are more columns.
+    """An initializer that draws matrices with orthonormal columns, or rows if these are fewer.
 
     All such matrices are equally likely. Of more than two axes, all but `column_axis` count as one.
     From Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural
