@@ -54,7 +54,8 @@ class Module:
     A subclass lists its fields as a dataclass does. They hold arrays, other modules, and containers
     of these, which are the tree's children, or what `static` and `buffer` declare. A class without
     a constructor gets that of a dataclass; one of its own assigns each field once. After that a
-    module never changes: `tree_at` and `dataclasses.replace` make changed copies.
+    module never changes: `tree_at` and `dataclasses.replace` make changed copies. A class inherits
+    a constructor that is written by hand; `class Wide(Narrow, init=False)` tells type checkers.
 
     So all that works on trees works on models: `ff.grad` gives a module of gradients, `ff.vmap`
     over a module runs an ensemble, `ff.tree.map` and `ff.jit` take modules as they are.
@@ -80,12 +81,11 @@ class Module:
     # Whether the constructor is written by hand, in the class or in one that it derives from.
     _own_init: ClassVar[bool] = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, init: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._own_init = cls._own_init or "__init__" in cls.__dict__
+        cls._own_init = cls._own_init or not init or "__init__" in cls.__dict__
         dataclasses.dataclass(eq=False, repr=False, init=not cls._own_init)(cls)
-        if "__init__" in cls.__dict__:
-            cls.__init__ = _completed(cls, cls.__init__)
+        cls.__init__ = _completed(cls, cls.__init__)
         if "__call__" in cls.__dict__:
             cls.__call__ = watched(cls.__call__)  # type: ignore[attr-defined]
         data = [f.name for f in cls.data_fields()]

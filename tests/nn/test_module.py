@@ -75,6 +75,31 @@ def test_a_constructor_of_its_own_is_kept_and_inherited():
     np.testing.assert_array_equal(Inheriting(2).doubled(), [0.0, 2.0])
 
 
+def test_an_inherited_constructor_leaves_defaults_to_their_fields():
+    class Base(nn.Module):
+        scale: ff.Array
+        power: int = nn.static(default=2)
+
+        def __init__(self, scale: float) -> None:
+            self.scale = fnp.asarray(scale)
+
+    class Derived(Base, init=False):
+        offset: int = nn.static(default=3)
+
+    derived = Derived(1.5)
+    assert (derived.power, derived.offset) == (2, 3)
+    assert ff.tree.structure(ff.tree.map(lambda x: x, derived)) == ff.tree.structure(derived)
+
+
+def test_class_variables_are_no_fields():
+    class Sized(nn.Module):
+        rank: ClassVar[int] = 2
+        scale: ff.Array
+
+    doubled = ff.tree.map(lambda x: 2 * x, Sized(fnp.ones(())))
+    assert doubled.rank == 2 and doubled.scale == 2
+
+
 def test_fields_are_assigned_once(affine):
     with pytest.raises(ImmutableError, match=r"Affine.bias is set already[\s\S]*nn.tree_at"):
         affine.bias = fnp.ones(2)
@@ -127,12 +152,3 @@ def test_vmap_constructs_ensembles():
     layers = ff.vmap(lambda key: nn.Linear(3, 2, key=key))(keys)
     assert layers.kernel.shape == (5, 3, 2)
     assert isinstance(layers, nn.Linear)
-
-
-def test_class_variables_are_no_fields():
-    class Counted(nn.Module):
-        weight: ff.Array
-        made: ClassVar[int] = 3
-
-    assert Counted(1.0).made == 3
-    assert ff.tree.leaves(Counted(1.0)) == [1.0]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import funcflow.numpy as fnp
+from funcflow import random
 from funcflow.core.array import Array
 from funcflow.nn import initializers
 from funcflow.nn.initializers import Initializer
@@ -47,8 +48,9 @@ class Linear(Module):
         dtype: Any = None,
         key: Any,
     ) -> None:
-        self.kernel = kernel_init(key, (in_features, out_features), dtype)
-        self.bias = bias_init(key, (out_features,), dtype) if use_bias else None
+        kernel_key, bias_key = random.split(key)
+        self.kernel = kernel_init(kernel_key, (in_features, out_features), dtype)
+        self.bias = bias_init(bias_key, (out_features,), dtype) if use_bias else None
 
     def __call__(self, x: Any) -> Array:
         expect_features(x, self.kernel.shape[0])
@@ -68,8 +70,8 @@ class Embedding(Module):
 
     Raises:
         DtypeError: at a call, if the symbols are no integers.
-        OutOfBoundsError: at a call, if a symbol is out of range; in traced functions only within
-            `ff.debug_indices()`, where else the nearest row is taken.
+        OutOfBoundsError: at a call, if a symbol is out of range (negative ones count from the end);
+            in traced functions only within `ff.debug_indices()`, else they take the nearest row.
 
     Example:
         >>> layer = nn.Embedding(10, 4, key=ff.random.key(0))
@@ -92,7 +94,7 @@ class Embedding(Module):
 
     def __call__(self, indices: Any) -> Array:
         expect_integers(indices)
-        return fnp.take(self.embedding, indices, axis=0, mode="clip")
+        return fnp.asarray(self.embedding)[fnp.asarray(indices)]
 
     def attend(self, x: Any) -> Array:
         """The inner products of vectors with all rows: logits, with the table tied to the input's.

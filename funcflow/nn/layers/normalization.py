@@ -8,9 +8,11 @@ from typing import Any
 
 import funcflow.numpy as fnp
 from funcflow import lax
+from funcflow.core import dtypes
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError
 from funcflow.nn.layers.arguments import expect_features
+from funcflow.nn.layers.standardization import of_unit_size, precise, standardized
 from funcflow.nn.module import Module, buffer, static
 from funcflow.nn.training import is_training, update_buffer
 
@@ -72,18 +74,21 @@ class BatchNorm(Module):
 
     def __call__(self, x: Any) -> Array:
         expect_features(x, self.mean.shape[0])
-        mean, var = self._learned(x) if is_training() else (self.mean, self.var)
-        return _normalized(x, mean, var, self.epsilon, self.scale, self.bias)
+        if is_training():
+            axes = tuple(range(fnp.ndim(x) - 1))
+            y, mean, var = standardized(x, axes, self.epsilon, self.axis_name)
+            self._learn(mean, var)
+        else:
+            y = (precise(x) - self.mean) * lax.rsqrt(precise(self.var) + self.epsilon)
+        return _affine(y, x, self.scale, self.bias)
 
-    def _learned(self, x: Any) -> tuple[Array, Array]:
-        mean, var = _moments(x, tuple(range(fnp.ndim(x) - 1)), self.axis_name)
+    def _learn(self, mean: Array, var: Array) -> None:
         kept = self.momentum
         for average, statistic in ((self.mean, mean), (self.var, var)):
             new = lax.stop_gradient(statistic.reshape(-1))
             update_buffer(
                 average, lambda old, new=new: (kept * old + (1 - kept) * new).astype(old.dtype)
             )
-        return mean, var
 
 
 class LayerNorm(Module):
@@ -128,8 +133,8 @@ class LayerNorm(Module):
     def __call__(self, x: Any) -> Array:
         expect_features(x, self.shape[-1])
         axes = tuple(range(-len(self.shape), 0))
-        mean, var = _moments(x, axes)
-        return _normalized(x, mean, var, self.epsilon, self.scale, self.bias)
+        y, _, _ = standardized(x, axes, self.epsilon)
+        return _affine(y, x, self.scale, self.bias)
 
 
 class RMSNorm(Module):
@@ -159,8 +164,7 @@ class RMSNorm(Module):
 
     def __call__(self, x: Any) -> Array:
         expect_features(x, self.scale.shape[0])
-        square = fnp.mean(fnp.square(_precise(x)), -1, keepdims=True)
-        return _normalized(x, 0.0, square, self.epsilon, self.scale, None)
+        return _affine(of_unit_size(x, (-1,), self.epsilon), x, self.scale, None)
 
 
 class GroupNorm(Module):
@@ -218,9 +222,8 @@ class GroupNorm(Module):
         x = fnp.asarray(x)
         groups = x.reshape(*x.shape[:-1], self.num_groups, -1)
         axes = (*range(1, x.ndim - 1), groups.ndim - 1)
-        mean, var = _moments(groups, axes)
-        whole = _normalized(groups, mean, var, self.epsilon, None, None).reshape(x.shape)
-        return _affine(whole, self.scale, self.bias)
+        y, _, _ = standardized(groups, axes, self.epsilon)
+        return _affine(y.reshape(x.shape), x, self.scale, self.bias)
 
 
 class InstanceNorm(GroupNorm):
@@ -263,29 +266,9 @@ class InstanceNorm(GroupNorm):
         )
 
 
-def _precise(x: Any) -> Array:
-    """The input in a precision that sums can be taken in."""
-    x = fnp.asarray(x)
-    return x.astype(fnp.promote_types(x.dtype, fnp.float32))
-
-
-def _moments(x: Any, axes: tuple[int, ...], axis_name: Any = None) -> tuple[Array, Array]:
-    """Mean and variance over some axes, which are kept."""
-    x = _precise(x)
-    mean = fnp.mean(x, axes, keepdims=True)
-    if axis_name is not None:
-        mean = lax.pmean(mean, axis_name)
-    var = fnp.mean(fnp.square(x - mean), axes, keepdims=True)
-    if axis_name is not None:
-        var = lax.pmean(var, axis_name)
-    return mean, var
-
-
-def _normalized(x: Any, mean: Any, var: Any, epsilon: float, scale: Any, bias: Any) -> Array:
-    y = (_precise(x) - mean) * lax.rsqrt(var + epsilon)
-    return _affine(y.astype(fnp.result_type(x, fnp.bfloat16)), scale, bias)
-
-
-def _affine(y: Array, scale: Array | None, bias: Array | None) -> Array:
+def _affine(y: Array, like: Any, scale: Array | None, bias: Array | None) -> Array:
+    """Scale and bias of channels, for `y` in the dtype of the layer's input if that is floating."""
+    dtype = fnp.asarray(like).dtype
+    y = y.astype(dtype) if dtypes.is_inexact(dtype) else y
     y = y if scale is None else y * scale
     return y if bias is None else y + bias
