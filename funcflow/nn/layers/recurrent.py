@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import funcflow.numpy as fnp
-from funcflow import lax, random, tree
+from funcflow import lax, random
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError
+from funcflow.core.pytree import tree_map
 from funcflow.nn.layers.arguments import expect_ndim
 from funcflow.nn.layers.cells import GRUCell, LSTMCell, RNNCell, SimpleRNNCell
 from funcflow.nn.layers.dropout import Dropout
@@ -85,10 +86,10 @@ class RNN(Module):
     def _scan(self, carry: Any, projected: Any, keep: Any) -> tuple[Any, Any]:
         def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
             projected, keep = inputs
-            following = tree.map(_like, self.cell.step(carry, projected), carry)
+            following = tree_map(_like, self.cell.step(carry, projected), carry)
             output = self.cell.output(following)
             if keep is not None:
-                following = tree.map(lambda a, b: fnp.where(keep, a, b), following, carry)
+                following = tree_map(lambda a, b: fnp.where(keep, a, b), following, carry)
                 output = fnp.where(keep, output, 0)
             return following, output if self.return_sequences else None
 
