@@ -246,7 +246,7 @@ class WeakArray(ConcreteArray):
 class DeletedArray(ConcreteArray):
     """What an array becomes whose memory was given away: its values are gone.
 
-    In place of the buffer it keeps its abstract value, and who has taken the memory.
+    In place of the buffer it keeps its shape, dtype and weak flag, and who has taken the memory.
     """
 
     __slots__ = ()
@@ -255,15 +255,15 @@ class DeletedArray(ConcreteArray):
 
         @property
         def _value(self) -> Buffer:
-            aval, taker = _slot(self)
+            *_, taker = _slot(self)
             raise DeletedArrayError(
-                f"the array {aval} was donated to {taker}, and has been deleted",
+                f"the array {self.aval} was donated to {taker}, and has been deleted",
                 mend="use what the call returned, or don't donate the argument",
             )
 
     @property
     def aval(self) -> ShapedArray:
-        return _slot(self)[0]
+        return ShapedArray(*_slot(self)[:3])
 
     def is_deleted(self) -> bool:
         return True
