@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from funcflow.core.memory import aligned_bytes
+
 SMALLEST = 4 * 2**10  # below it, to take a block and to look after it takes longer than fresh pages
-ALIGNMENT = 64
 _PROBES = 8
 _BYTE = np.dtype(np.uint8)
 
@@ -38,18 +39,12 @@ class _Shelf:
         self.used = 0
 
 
-def _new_block(size: int) -> np.ndarray:
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size]
-
-
 def _references(block: np.ndarray) -> int:
     return getrefcount(block.base)
 
 
 # What `_references` says of a block without users; it depends on the interpreter.
-_FREE = _references(_new_block(1))
+_FREE = _references(aligned_bytes(1))
 
 
 class Pool:
@@ -67,9 +62,9 @@ class Pool:
         self._taken = self._fresh = 0
 
     def take(self, nbytes: int) -> np.ndarray:
-        """Uninitialised bytes, from an address on that is a multiple of 64."""
+        """Uninitialised bytes, as aligned as `core.memory.ALIGNMENT` says."""
         if nbytes < SMALLEST:
-            return _new_block(nbytes)
+            return aligned_bytes(nbytes)
         return self._take(nbytes, (nbytes,), _BYTE)
 
     def take_array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -140,10 +135,10 @@ class Pool:
 
     def _allocate(self, size: int) -> np.ndarray:
         try:
-            return _new_block(size)
+            return aligned_bytes(size)
         except MemoryError:
             self.clear()
-            return _new_block(size)
+            return aligned_bytes(size)
 
     def _make_room(self, size: int) -> None:
         """Drop blocks, first of the sizes that were not asked for longest, until `size` fits."""

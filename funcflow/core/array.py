@@ -22,6 +22,7 @@ from funcflow.core.errors import (
     ImmutableError,
     LeafTypeError,
 )
+from funcflow.core.memory import aligned_copy
 from funcflow.core.typing import Buffer, Shape
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ def as_array(x: Any) -> Array:
     if isinstance(x, Array):
         return x
     if isinstance(x, np.ndarray):
-        return ConcreteArray(x.copy())
+        return ConcreteArray(aligned_copy(x))
     return wrap(as_buffer(x), type(x) in (int, float, complex))
 
 

@@ -144,7 +144,7 @@ def test_clear_frees_what_is_not_in_use(pool):
 
 def test_out_of_memory_drops_what_is_free_and_tries_again(pool, monkeypatch):
     pool.take_array(SHAPE, FLOAT)
-    real, calls = module._new_block, []
+    real, calls = module.aligned_bytes, []
 
     def scarce(size):
         calls.append(pool.stats()["kept"])
@@ -152,7 +152,7 @@ def test_out_of_memory_drops_what_is_free_and_tries_again(pool, monkeypatch):
             raise MemoryError
         return real(size)
 
-    monkeypatch.setattr(module, "_new_block", scarce)
+    monkeypatch.setattr(module, "aligned_bytes", scarce)
     assert pool.take(10**6).size == 10**6
     assert calls == [size_class(400_000), 0]
 
@@ -161,7 +161,7 @@ def test_out_of_memory_is_reported(pool, monkeypatch):
     def none(size):
         raise MemoryError
 
-    monkeypatch.setattr(module, "_new_block", none)
+    monkeypatch.setattr(module, "aligned_bytes", none)
     with pytest.raises(MemoryError):
         pool.take(10**6)
 
