@@ -311,7 +311,7 @@ def as_array(x: Any) -> Array:
     """A leaf as an `Array`: numbers and NumPy arrays are wrapped, the latter copied."""
     if isinstance(x, Array):
         return x
-    if isinstance(x, np.ndarray):
+    if isinstance(x, NUMPY_ARRAY):
         return ConcreteArray(aligned_copy(x))
     return wrap(as_buffer(x), type(x) in (int, float, complex))
 
