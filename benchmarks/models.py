@@ -267,13 +267,15 @@ class Transformer:
         return xp.einsum("bhqk,hkd->bqd", mixed, params["attention_out"])
 
     def loss(self, api: ModuleType, params: Params, tokens: Any, targets: Any) -> Any:
+        return cross_entropy(api, self.logits(api, params, tokens), targets)
+
+    def logits(self, api: ModuleType, params: Params, tokens: Any) -> Any:
         x = params["tokens"][tokens] + params["positions"]
         for layer in params["layers"]:
             x = x + self.attention(api, layer, layer_norm(api, layer["attention_norm"], x))
             hidden = api.nn.gelu(layer_norm(api, layer["mlp_norm"], x) @ layer["mlp_in"])
             x = x + hidden @ layer["mlp_out"]
-        logits = layer_norm(api, params["final_norm"], x) @ params["tokens"].T
-        return cross_entropy(api, logits, targets)
+        return layer_norm(api, params["final_norm"], x) @ params["tokens"].T
 
 
 Model = MLP | CNN | LSTM | Transformer

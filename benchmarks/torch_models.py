@@ -133,9 +133,11 @@ class Transformer(nn.Module):
         self.final_norm = layer_norm(params["final_norm"])
 
     def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(self.logits(tokens).flatten(0, 1), targets.flatten())
+
+    def logits(self, tokens: Tensor) -> Tensor:
         x = self.final_norm(self.layers(self.tokens(tokens) + self.positions))
-        logits = F.linear(x, self.tokens.weight)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return F.linear(x, self.tokens.weight)
 
 
 MODULES: dict[type[models.Model], Callable[..., nn.Module]] = {

@@ -98,8 +98,13 @@ def bytes_taken(make: Callable[[], Program]) -> int:
 
 
 def trained_step(library: str, model: models.Model) -> Program:
-    """The training step, taken once; what compiling it has freed is back with the system."""
+    """The training step, taken once."""
     (step,) = programs(library, model, torch_compile=False).values()
+    return taken_once(step)
+
+
+def taken_once(step: Program) -> Program:
+    """A program that was called once; what compiling it has freed is back with the system."""
     step()
     ctypes.CDLL(None).malloc_trim(0)
     return step
