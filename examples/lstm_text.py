@@ -170,6 +170,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="20 epochs instead of 3")
     if parser.parse_args().full:
-        main(epochs=20, behind=0.05, order=0.83)
+        main(epochs=20, behind=0.08, order=0.83)
     else:
-        main(epochs=3, behind=0.12, order=0.65)
+        main(epochs=3, behind=0.12, order=0.75)
