@@ -127,13 +127,15 @@ def write(model, prompt, key, length, temperature=1.0, top_k=10):
 
 def main(steps, layers, features, orders):
     import time
-    t=time.time()
+
+    t = time.time()
     known, new = load()
     tokenizer = data.Tokenizer(char_level=True, lower=False).fit_on_texts([known + new])
     a, b = map(np.int32, tokenizer.texts_to_sequences([known, new]))
     characters = len(tokenizer.word_index) + 1
-    print(len(a),len(b),characters,time.time()-t)
-    for k in orders: print(k, bits_by_counting(known,new,k,characters),time.time()-t)
+    print(len(a), len(b), characters, time.time() - t)
+    for k in orders:
+        print(k, bits_by_counting(known, new, k, characters), time.time() - t)
     model = CharTransformer(characters, layers, features, key=random.key(0))
     print(nn.parameter_count(model))
     rate = optim.warmup_cosine_decay_schedule(0.0, RATE, steps // 10, steps)
@@ -141,19 +143,34 @@ def main(steps, layers, features, orders):
         model,
         data.from_source(Windows(a)).shuffle(random.key(1)).batch(BATCH).take(steps),
         loss=losses.softmax_cross_entropy_with_integer_labels,
-        optimizer=optim.chain(optim.clip_by_global_norm(1.0), optim.adamw(rate, b2=0.98, weight_decay=0.01)),
+        optimizer=optim.chain(
+            optim.clip_by_global_norm(1.0), optim.adamw(rate, b2=0.98, weight_decay=0.01)
+        ),
         epochs=1,
     )
-    print(fitted.history.last,time.time()-t)
-    bits = train.evaluate(fitted.model, data.from_source(Windows(b, LENGTH // 2)).batch(64, pad=True), loss=lambda l, t: losses.softmax_cross_entropy_with_integer_labels(l[:, LENGTH // 2:], t[:, LENGTH // 2:]))["loss"] / np.log(2)
-    print(bits,time.time()-t)
+    print(fitted.history.last, time.time() - t)
+    bits = train.evaluate(
+        fitted.model,
+        data.from_source(Windows(b, LENGTH // 2)).batch(64, pad=True),
+        loss=lambda l, t: losses.softmax_cross_entropy_with_integer_labels(
+            l[:, LENGTH // 2 :], t[:, LENGTH // 2 :]
+        ),
+    )["loss"] / np.log(2)
+    print(bits, time.time() - t)
     prompt = fnp.asarray(tokenizer.texts_to_sequences(["The statement "]))
-    for temp in (.5,1.):
+    for temp in (0.5, 1.0):
         out = write(fitted.model, prompt, random.key(0), 100, temp)
-        print("".join(tokenizer.index_word[i] for i in out[0].tolist()),time.time()-t)
+        print("".join(tokenizer.index_word[i] for i in out[0].tolist()), time.time() - t)
 
 
 import os
-BATCH=int(os.environ.get("B",16)); RATE=float(os.environ.get("R",3e-3))
+
+BATCH = int(os.environ.get("B", 16))
+RATE = float(os.environ.get("R", 3e-3))
 if __name__ == "__main__":
-    main(int(os.environ.get("S",200)), int(os.environ.get("L",2)), int(os.environ.get("F",64)), range(4))
+    main(
+        int(os.environ.get("S", 200)),
+        int(os.environ.get("L", 2)),
+        int(os.environ.get("F", 64)),
+        range(4),
+    )

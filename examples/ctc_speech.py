@@ -48,16 +48,17 @@ def speak(key, word):
     speed, pitch = fnp.exp(random.uniform(k1, (2,), minval=-0.1, maxval=0.1))
     lengths = random.uniform(k2, word.shape, minval=0.06, maxval=0.14) / speed * (word > 0)
     ends = fnp.cumsum(lengths)
-    times = fnp.arange(SAMPLES)[:, None] / RATE
-    rise, fall = (times - (ends - lengths)) / 0.008, (ends - 0.015 - times) / 0.008
-    weights = nn.sigmoid(rise) * nn.sigmoid(fall) * (word > 0)
+    times = fnp.arange(SAMPLES) / RATE
+    rise = (times - (ends - lengths)[:, None]) / 0.008
+    fall = (ends[:, None] - 0.015 - times) / 0.008
+    weights = nn.sigmoid(rise) * nn.sigmoid(fall) * (word > 0)[:, None]
     loudness = random.uniform(k3, word.shape, minval=0.4, maxval=1.0)
     formants = fnp.asarray(FORMANTS, fnp.float32)[word - 1]
-    frequencies = pitch * (weights @ formants) / (weights.sum(1, keepdims=True) + 1e-6)
-    phases = random.uniform(k4, (2,), maxval=2 * fnp.pi)
-    waves = fnp.sin(2 * fnp.pi * fnp.cumsum(frequencies, axis=0) / RATE + phases)
-    sound = (weights @ loudness) * (waves @ fnp.array([1.0, 0.6]))
-    noise = 0.2 * random.normal(k5, (SAMPLES,))
+    frequencies = pitch * (formants.T @ weights) / (weights.sum(0) + 1e-6)
+    phases = random.uniform(k4, (2, 1), maxval=2 * fnp.pi)
+    waves = fnp.sin(2 * fnp.pi * fnp.cumsum(frequencies, axis=1) / RATE + phases)
+    sound = (loudness @ weights) * (fnp.array([1.0, 0.6]) @ waves)
+    noise = NOISE * random.normal(k5, (SAMPLES,))
     return sound + noise, ends[-1] * RATE
 
 
@@ -151,34 +152,53 @@ def letter_error_rate(model, batch):
     """The rate, and a few pairs of what was said and what was recognised."""
     frames, lengths, words = batch
     decoded, _ = losses.ctc_greedy_decode(ff.jit(model)(frames, lengths), paddings(lengths))
-    pairs = [(spelled(w), spelled(d)) for w, d in zip(words.tolist(), decoded.tolist(), strict=True)]
+    pairs = [
+        (spelled(w), spelled(d)) for w, d in zip(words.tolist(), decoded.tolist(), strict=True)
+    ]
     return sum(distance(*p) for p in pairs) / sum(len(w) for w, _ in pairs), pairs[:8]
 
 
-FRAMES=48
-HOP=160
-SAMPLES=FRAMES*HOP+WINDOW
+FRAMES = 48
 import os
+
+NOISE = float(os.environ.get("N", 0.5))
+HOP = 160
+SAMPLES = FRAMES * HOP + WINDOW
+import os
+
+
 def main():
     import time
-    t=time.time()
+
+    t = time.time()
     words = lexicon(1000, random.key(0))
     known, new = words[:-200], words[-200:]
-    print(len(known),len(new),spelled(known[0]))
-    f,l,w=heard(random.key(1),known[:32]); print(f.shape,f.mean(),f.std(),l,time.time()-t)
+    print(len(known), len(new), spelled(known[0]))
+    f, l, w = heard(random.key(1), known[:32])
+    print(f.shape, f.mean(), f.std(), l, time.time() - t)
     fitted = train.fit(
-        Recogniser(int(os.environ.get("W",64)), key=random.key(2)),
-        data.from_arrays(known).shuffle(random.key(3)).batch(32, drop_remainder=True).map(heard, random.key(4)),
+        Recogniser(int(os.environ.get("W", 64)), key=random.key(2)),
+        data.from_arrays(known)
+        .shuffle(random.key(3))
+        .batch(32, drop_remainder=True)
+        .map(heard, random.key(4)),
         objective=objective,
-        optimizer=optim.chain(optim.clip_by_global_norm(1.0),optim.adam(float(os.environ.get("R",5e-3)))),
-        epochs=int(os.environ.get("E",8)),
+        optimizer=optim.chain(
+            optim.clip_by_global_norm(1.0), optim.adam(float(os.environ.get("R", 5e-3)))
+        ),
+        epochs=int(os.environ.get("E", 8)),
         progress=False,
         callbacks=[P()],
     )
-    print(time.time()-t)
-    for x in known[:200],new:
-        print(letter_error_rate(fitted.model, heard(random.key(5),x)))
-    print(time.time()-t)
+    print(time.time() - t)
+    for x in known[:200], new:
+        print(letter_error_rate(fitted.model, heard(random.key(5), x)))
+    print(time.time() - t)
+
+
 class P(train.Callback):
-    def on_epoch_end(self,run): print(run.logs)
+    def on_epoch_end(self, run):
+        print(run.logs)
+
+
 main()

@@ -18,7 +18,6 @@ vectors, and with logistic regression of how often each word occurs.
 
 import argparse
 import re
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -161,8 +160,11 @@ def accuracy_of_bag(tokenizer, known, new):
     return LogisticRegression(C=10, max_iter=1000).fit(bags, labels).score(new_bags, new_labels)
 
 
-def main(names, counts, epochs):
-    """Compare models for some numbers of sentences of each class with a label."""
+def main(names, leads, epochs):
+    """Compare models for some numbers of labelled sentences of each class.
+
+    `leads` says for each number by how much the multichannel model must be better than a bag.
+    """
     known, new = load(random.key(0))
     texts = [sentence for group in known for sentence in group]
     tokenizer = data.Tokenizer(WORDS, oov_token="?").fit_on_texts(texts)
@@ -179,7 +181,7 @@ def main(names, counts, epochs):
 
     new_texts, new_labels = with_labels(new, TESTED)
     print("\nlabelled   bag of words", *(f"{name:>13}" for name in names))
-    for count in counts:
+    for count, lead in leads.items():
         texts, labels = with_labels(known, count)
         bag = accuracy_of_bag(tokenizer, (texts, labels), (new_texts, new_labels))
         found = {}
@@ -189,15 +191,15 @@ def main(names, counts, epochs):
                 steps = epochs * 100 // count
                 found[name] = accuracy_of_cnn(model, frozen, *arrays, steps, random.key(2))
         print(f"{count:8} {bag:14.1%}", *(f"{accuracy:13.1%}" for accuracy in found.values()))
-        assert found["multichannel"] > found["random"] + GAIN[count], "vectors do not help"
-        assert found["multichannel"] > bag - 0.03, "worse than a bag of words"
+        assert found["multichannel"] > found["random"] + 0.04, "the vectors do not help"
+        assert found["multichannel"] > bag + lead, "the network has not learned the subjects"
 
 
-GAIN = {25: 0.0, 50: 0.0, 100: 0.0, 200: -0.1}
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="all models, for several numbers")
+    parser.add_argument("--full", action="store_true", help="all models, several numbers of labels")
     if parser.parse_args().full:
-        main(("random", "multichannel", "static", "non-static"), (25, 50, 100, 200), epochs=15)
+        names = ("random", "multichannel", "static", "non-static")
+        main(names, {25: 0.04, 50: 0.0, 100: -0.05, 200: -0.06}, epochs=15)
     else:
-        main(("random", "multichannel"), (100,), epochs=10)
+        main(("random", "multichannel"), {100: -0.06}, epochs=10)
