@@ -163,7 +163,7 @@ def accuracy_of_bag(tokenizer, known, new):
 def main(names, leads, epochs):
     """Compare models for some numbers of labelled sentences of each class.
 
-    `leads` says for each number by how much the multichannel model must be better than a bag.
+    `epochs` are those for 100 of them; for others the number of steps is the same. `leads` says for each number by how much the multichannel model must be better than a bag.
     """
     known, new = load(random.key(0))
     texts = [sentence for group in known for sentence in group]
@@ -179,17 +179,17 @@ def main(names, leads, epochs):
         nearest = np.argsort(-likeness)[1:6].tolist()
         print(f"near {word}:", *tokenizer.sequences_to_texts([nearest]))
 
+    built = models(vectors, random.key(1))
     new_texts, new_labels = with_labels(new, TESTED)
     print("\nlabelled   bag of words", *(f"{name:>13}" for name in names))
     for count, lead in leads.items():
         texts, labels = with_labels(known, count)
         bag = accuracy_of_bag(tokenizer, (texts, labels), (new_texts, new_labels))
-        found = {}
-        for name, (model, frozen) in models(vectors, random.key(1)).items():
-            if name in names:
-                arrays = (numbers(texts), labels), (numbers(new_texts), new_labels)
-                steps = epochs * 100 // count
-                found[name] = accuracy_of_cnn(model, frozen, *arrays, steps, random.key(2))
+        arrays = (numbers(texts), labels), (numbers(new_texts), new_labels)
+        found = {
+            name: accuracy_of_cnn(*built[name], *arrays, epochs * 100 // count, random.key(2))
+            for name in names
+        }
         print(f"{count:8} {bag:14.1%}", *(f"{accuracy:13.1%}" for accuracy in found.values()))
         assert found["multichannel"] > found["random"] + 0.04, "the vectors do not help"
         assert found["multichannel"] > bag + lead, "the network has not learned the subjects"
