@@ -163,7 +163,8 @@ def accuracy_of_bag(tokenizer, known, new):
 def main(names, leads, epochs):
     """Compare models for some numbers of labelled sentences of each class.
 
-    `epochs` are those for 100 of them; for others the number of steps is the same. `leads` says for each number by how much the multichannel model must be better than a bag.
+    `epochs` are those for 100 of them; for others the number of steps is the same. `leads` says for
+    each number by how much the multichannel model must be better than a bag.
     """
     known, new = load(random.key(0))
     texts = [sentence for group in known for sentence in group]
