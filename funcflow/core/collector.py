@@ -1,7 +1,7 @@
 """Python's collector of cyclic garbage, kept from looking while programs are made.
 
-Tracing and compiling make many objects that stay: equations, types, steps. The collector runs each
-time so many are new, walks through all of them, and finds no garbage; that takes a tenth of the time.
+Tracing and compiling make many objects that stay: equations, types, steps. The collector runs
+each time so many are new, walks through them, and finds no garbage; that takes a tenth of the time.
 """
 
 import gc
