@@ -203,6 +203,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="60 epochs instead of 8")
     if parser.parse_args().full:
-        main(60, {0.2: 0.015, 0.4: 0.015, 0.8: 0.08})
+        main(60, {0.2: 0.025, 0.4: 0.015, 0.8: 0.08})
     else:
         main(8, {0.2: 0.06, 0.4: 0.06, 0.8: 0.15})
