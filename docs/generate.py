@@ -27,6 +27,7 @@ MODULES = {
     "ff.random": "funcflow.random",
     "ff.nn": "funcflow.nn",
     "ff.nn.initializers": "funcflow.nn.initializers",
+    "ff.interop": "funcflow.interop",
     "ff.core": "funcflow.core",
     "ff.tree": "funcflow.tree",
     "ff.tree_util": "funcflow.tree_util",

@@ -80,6 +80,7 @@ from funcflow.transforms.transpose import linear_transpose as linear_transpose
 from funcflow.transforms.vmap import vmap as vmap
 
 if TYPE_CHECKING:
+    from funcflow import interop as interop
     from funcflow import nn as nn
     from funcflow import testing as testing
 
@@ -87,7 +88,7 @@ register_all()
 
 
 # What only some programs need: these load at the first use.
-_LAZY = {"nn", "testing"}
+_LAZY = {"interop", "nn", "testing"}
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,7 @@ LAZY_PACKAGES = {
     "sklearn",
     "tqdm",
     "matplotlib",
+    "einops",
 }
 # Where a module of funcflow may be loaded at its first use, by an import in a function or by name.
 LAZY_LOADERS = {
