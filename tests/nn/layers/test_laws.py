@@ -178,7 +178,7 @@ def test_an_empty_batch(case: Case) -> None:
     if not case.independent:
         pytest.skip("its examples depend on each other")
     layer, args = case.layer(), case.arguments()
-    empty = [x[:0] for x in args]
+    empty = ff.tree.map(lambda x: x[:0], args)
     expected = ff.tree.map(lambda y: y[:0], layer(*args))
     assert_same(layer(*empty), expected)
     assert_same(ff.jit(call)(layer, *empty), expected)
