@@ -179,6 +179,6 @@ if __name__ == "__main__":
     parser.add_argument("--picture", metavar="FILE", help="draw some results")
     args = parser.parse_args()
     if args.full:
-        main(800, (16, 32, 64), epochs=12, goal=0.9, picture=args.picture)
+        main(400, (16, 32, 64), epochs=12, goal=0.9, picture=args.picture)
     else:
         main(128, (8, 16, 32), epochs=10, goal=0.8, picture=args.picture)
