@@ -62,6 +62,7 @@ class Planner:
         self._jaxpr = jaxpr
         self._copy = copy
         self._fill = fill  # stores what has no view, since it is cheap to compute
+        self._copies: dict[View, tuple[int, View]] = {}
         self._outvars = {v for v in jaxpr.outvars if isinstance(v, Var)}
         for var, value in zip(jaxpr.constvars, closed.consts, strict=True):
             self.views[var] = self.constant(np.asarray(as_buffer(value)))
@@ -102,10 +103,18 @@ class Planner:
 
     def dense(self, view: View) -> View:
         """The same values in C order: the view itself, or a copy."""
-        if view.dense:
-            return view
+        return view if view.dense else self.copied(view)
+
+    def copied(self, view: View) -> View:
+        """A copy in C order, which further calls for the same view share."""
+        if view in self._copies:
+            start, copied = self._copies[view]
+            written = {x.buffer for step in self.steps[start:] for x in step.writes}
+            if written.isdisjoint((view.buffer, copied.buffer)):  # they still have equal values
+                return copied
         copied = self.temporary(view.shape, view.dtype)
         self.copy(view, copied, why="into C order")
+        self._copies[view] = len(self.steps), copied
         return copied
 
     def store(self, atom: Atom, target: View, eqn: JaxprEqn) -> None:

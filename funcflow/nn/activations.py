@@ -195,7 +195,8 @@ def gelu(x: Any, approximate: bool = True) -> Array:
     """
     (x,) = _inexact("gelu", x)
     if approximate:
-        near = fnp.clip(x, -10, 10)  # where tanh is 1; the cube of larger numbers may overflow
+        # where tanh is 1; the cube of larger numbers may overflow, and there is no slope to share
+        near = lax.clamp(-10.0, x, 10.0)
         inner = math.sqrt(2 / math.pi) * (near + 0.044715 * (near * near * near))
         return x * (0.5 * (1 + fnp.tanh(inner)))
     return 0.5 * x * lax.erfc(-x * math.sqrt(0.5))

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 
 from funcflow.core.backend import Executable, get_backend
+from funcflow.core.collector import collection_paused
 from funcflow.core.config import config
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.structure import structural_key
@@ -45,7 +46,8 @@ def compiled(
             _executables.move_to_end(key)
             return found
     # two threads may compile the same program; that costs time, and a lock held here costs more
-    made = get_backend(config.backend).compile(closed if is_lowered else lowered(closed))
+    with collection_paused():
+        made = get_backend(config.backend).compile(closed if is_lowered else lowered(closed))
     for observe in observers:
         observe(what())
     with _lock:

@@ -77,6 +77,21 @@ def test_dense_copies_only_what_is_not():
     assert step.note.startswith("copy")
 
 
+def test_a_copy_is_shared_until_either_side_is_written_to():
+    plan, jaxpr = planner(lambda x: x, X)
+    view = plan.operand(jaxpr.invars[0]).transpose((1, 0))
+    source = plan.temporary((2, 3), "f4")
+    turned = source.transpose((1, 0))
+    first, second = plan.copied(view), plan.copied(turned)
+    assert plan.copied(view) is first
+    assert plan.copied(turned) is second
+    plan.copy(plan.operand(jaxpr.invars[0]), source)
+    assert plan.copied(view) is first
+    assert plan.copied(turned) is not second
+    plan.copy(view, first)
+    assert plan.copied(view) is not first
+
+
 def test_routines_get_the_addresses_before_their_parameters():
     plan, jaxpr = planner(lambda x: x + 1, X)
     (eqn,) = jaxpr.eqns

@@ -50,6 +50,47 @@ def test_moments(mode, distribution, dtype):
         assert 0.99 * bound < np.abs(sample).max() <= bound * (1 + 1e-6)
 
 
+ORTHOGONAL = {
+    "tall": (initializers.orthogonal(), (4, 2)),
+    "wide": (initializers.orthogonal(2.0), (2, 3)),
+    "columns first": (initializers.orthogonal(column_axis=0), (2, 3, 2)),
+    "delta": (initializers.delta_orthogonal(), (3, 2, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", ORTHOGONAL)
+def test_orthogonal_values(name, recorded):
+    init, shape = ORTHOGONAL[name]
+    np.testing.assert_allclose(
+        init(ff.random.key(0), shape), recorded["orthogonal"][name], rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (2, 3, 4), (0, 3)])
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_columns_or_rows_are_orthonormal(shape, dtype):
+    q = np.asarray(initializers.orthogonal(3.0)(ff.random.key(1), shape, dtype)) / 3
+    assert q.shape == shape and q.dtype == dtype
+    matrix = q.reshape(-1, shape[-1])
+    matrix = matrix if len(matrix) >= shape[-1] else matrix.T
+    expected = np.eye(matrix.shape[1])
+    np.testing.assert_allclose(matrix.conj().T @ matrix, expected, atol=1e-12)
+
+
+def test_a_delta_orthogonal_convolution_keeps_the_size_of_signals():
+    kernel = initializers.delta_orthogonal()(ff.random.key(0), (3, 4, 2, 5))
+    x = ff.random.normal(ff.random.key(1), (1, 6, 7, 2))
+    numbers = ("NHWC", "HWIO", "NHWC")
+    y = ff.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+    np.testing.assert_allclose(fnp.linalg.norm(y), fnp.linalg.norm(x), rtol=1e-5)
+
+
+def test_orthogonal_in_half_precision():
+    q = initializers.orthogonal(dtype="bfloat16")(ff.random.key(0), (4, 2))
+    assert q.dtype == fnp.bfloat16
+    np.testing.assert_allclose((q.T @ q).astype("float32"), np.eye(2), atol=0.02)
+
+
 def test_constants():
     key = ff.random.key(0)
     np.testing.assert_array_equal(initializers.zeros(key, (2, 3)), np.zeros((2, 3)))
@@ -93,6 +134,12 @@ def test_errors():
         initializers.variance_scaling(1.0, "fan_in", "gauss")
     with pytest.raises(ShapeError, match=r"at least 2 axes, got \(3,\)"):
         initializers.he_normal()(ff.random.key(0), (3,))
+    with pytest.raises(ShapeError, match=r"orthogonal: needs a shape of at least 2 axes"):
+        initializers.orthogonal()(ff.random.key(0), (3,))
+    with pytest.raises(ShapeError, match=r"3 to 5 axes, got \(3, 3\)"):
+        initializers.delta_orthogonal()(ff.random.key(0), (3, 3))
+    with pytest.raises(ShapeError, match=r"no more inputs than outputs, got \(3, 3, 2\)"):
+        initializers.delta_orthogonal()(ff.random.key(0), (3, 3, 2))
     with pytest.raises(AxisError, match="variance_scaling: axis 5"):
         initializers.he_normal(in_axis=5)(ff.random.key(0), (3, 4))
     with pytest.raises(ConcretizationTypeError):

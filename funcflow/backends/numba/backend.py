@@ -1,12 +1,13 @@
 """The CPU backend: a jaxpr becomes a program, and a program one native call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 
 from funcflow.backends.families import LOWERINGS as FAMILIES
 from funcflow.backends.lower import lower_program
 from funcflow.backends.numba import (
+    blas,
     control,
     convolution,
     dot,
@@ -22,7 +23,7 @@ from funcflow.backends.passes.memory import is_copy, plan_memory, without_idle_c
 from funcflow.backends.passes.row_blocks import by_row_blocks
 from funcflow.backends.pipeline import lower, prepare
 from funcflow.backends.planner import Lowering
-from funcflow.backends.program import HostCall, Program, Step
+from funcflow.backends.program import HostCall, Program, Routine, Step
 from funcflow.core.config import config
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.primitive import Primitive
@@ -51,7 +52,27 @@ def program_of(jaxpr: ClosedJaxpr, begin: Callable[[Step], None] | None = None) 
 
 def compiled(jaxpr: ClosedJaxpr) -> Executable:
     """The executable of a jaxpr, under the settings in force."""
-    return _executable(program_of(jaxpr, _begin), config.flush_denormals)
+    program = program_of(jaxpr, _begin)
+    return _executable(replace(program, steps=_awakened(program.steps)), config.flush_denormals)
+
+
+def _awakened(steps: Sequence[Step]) -> list[Step]:
+    """The steps, of which those behind the first parallel one find its threads awake."""
+    first = next((i for i, s in enumerate(steps) if s.extent >= 2 * s.grain > 0), len(steps))
+    return [*steps[: first + 1], *map(_for_awake_threads, steps[first + 1 :])]
+
+
+def _for_awake_threads(step: Step) -> Step:
+    """A step for threads that are awake, for which less work is worth while.
+
+    They wait actively for some time after their work. To hand a part over then takes 2 us: a tenth
+    of what a product is that is worth waking a thread, and half of what another step is. The parts
+    of large stacks are not for their work's sake, but few.
+    """
+    if step.extent > blas.MOST_PARTS and isinstance(step.work, Routine):
+        return step
+    fraction = 4 if isinstance(step.work, Routine) else 2
+    return replace(step, grain=-(-step.grain // fraction))
 
 
 @lru_cache(maxsize=1024)
@@ -60,11 +81,10 @@ def _compiled_body(jaxpr: ClosedJaxpr, flush: bool = False) -> Executable:
 
     In native code it takes subnormal numbers for what its caller does.
 
-    Threads wait actively for a while after their work, so in a loop they are awake: half as much
-    work as elsewhere is worth one.
+    In a loop threads are awake.
     """
     program = _body_program(jaxpr)
-    steps = [replace(step, grain=-(-step.grain // 2)) for step in program.steps]
+    steps = [*map(_for_awake_threads, program.steps)]
     return _executable(replace(program, steps=steps), flush)
 
 

@@ -28,8 +28,8 @@ from funcflow.core.jaxpr import JaxprEqn
 
 # A product of fewer multiply-adds is not worth a second thread (10 us; waking one takes as long),
 _PART = 1 << 20
-# one of so many is cut into two tiles,
-_TWO_TILES = 1 << 21
+# one of so many is cut into two tiles, for threads that are awake, and one of so many into four,
+_TWO_TILES, _FOUR_TILES = 1 << 19, 1 << 24
 # and one of fewer is faster in OpenBLAS than in oneDNN, or than in our own kernel, which also needs
 # sizes to fill its micro-tiles.
 _ONEDNN = 1 << 19
@@ -45,7 +45,7 @@ _UNEVEN = 1 / 10
 # The elements of B that each part of a few rows of C may read anew: they stay in a cache (1 MB).
 _LARGEST_PACKED = 1 << 18
 # A stack is divided among no more threads.
-_MOST_PARTS = 64
+MOST_PARTS = 64
 
 
 class Gemm(NamedTuple):
@@ -95,7 +95,7 @@ class Gemm(NamedTuple):
         if self.rows is not None:
             return 1
         m, n = self.tile
-        return max(-(-_PART // (m * n * self.k)), -(-self.units // _MOST_PARTS))
+        return max(-(-_PART // (m * n * self.k)), -(-self.units // MOST_PARTS))
 
     @property
     def params(self) -> tuple[int, ...]:
@@ -105,7 +105,7 @@ class Gemm(NamedTuple):
         loops = [x for loop in (*padding, *self.loops) for x in loop]
         sizes = (self.m, self.n, self.k, self.lda, self.ldb, self.ldc, *map(int, self.transposed))
         grid = (m, n, -(-self.n // n), self.units // self.count)
-        return (*sizes, *grid, self.grain, self.workspace, *loops)
+        return (*sizes, *grid, self.range_units, self.workspace, *loops)
 
     @property
     def workspace(self) -> int:
@@ -114,9 +114,17 @@ class Gemm(NamedTuple):
         return -(-tile.workspace(self.tile[0], self.k) // 64) * 64 if tile else 0
 
     @property
+    def range_units(self) -> int:
+        """A range of units that begins at i is number i // range_units: no two have one number.
+
+        Of few units each may be a range, since threads that are awake take fewer than a grain.
+        """
+        return 1 if self.units <= MOST_PARTS else self.grain
+
+    @property
     def ranges(self) -> int:
-        """Into how many ranges the units may be cut; one that begins at i is number i // grain."""
-        return -(-self.units // self.grain)
+        """Into how many ranges the units may be cut."""
+        return -(-self.units // self.range_units)
 
 
 @lru_cache(1024)
@@ -129,7 +137,8 @@ def _tile(m: int, n: int, k: int, count: int) -> tuple[int, int]:
         return -(-m // size[0]) * size[0] * -(-n // size[1]) * size[1] / (m * n) - 1
 
     # twice as many for each doubling of all three sizes; a stack is split anyway
-    wanted = 2 * (m * n * k / _TWO_TILES) ** (1 / 3) / count
+    work = m * n * k
+    wanted = max(4 * (work / _FOUR_TILES) ** (1 / 3), 2 if work >= _TWO_TILES else 1) / count
     while 2 * tiles <= min(wanted + 0.5, _MOST_TILES):
         halves = []
         if rows >= 2 * _SMALLEST_TILE:
@@ -223,7 +232,7 @@ def _by_rows(
 def gemm_routine(gemm: Gemm) -> Routine | None:
     """The routine that computes such products, or None where nothing can."""
     m, n = gemm.tile
-    work = m * n * gemm.k
+    work = m * n * gemm.k if gemm.rows else gemm.m * gemm.n * gemm.k
     lib = onednn.library() if gemm.dtype == np.float32 and work >= _ONEDNN else None
     if lib is not None:
         onednn.begin_products()

@@ -36,6 +36,9 @@ _SMALL = 8**3
 # A loop around BLAS over an axis of an operand is worse than a copy if what is inside is smaller.
 _WORTH_A_CALL = 32**3
 
+# Lanes beyond so many, of numbers narrower than 32 bits, are no faster for each of them.
+_MOST_LANES = 64
+
 _LHS, _RHS, _OUT = range(3)
 
 
@@ -238,30 +241,41 @@ def _leading(outer: Axis, inner: Axis, operand: int) -> tuple[int, bool] | None:
 def _copied(
     plan: Planner, lhs: View, rhs: View, numbers: Numbers
 ) -> tuple[View, View, Numbers, list[str]]:
-    """The operands in the order batch, free, contracted, copied if they are no matrices so."""
-    (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = numbers
-    batch = tuple(range(len(lhs_batch)))
+    """The operands as stacks of matrices, copied if they are none as they lie."""
     views: list[View] = []
+    contracted: list[tuple[int, ...]] = []
     names = []
-    for name, view, contract, stack in (
-        ("A", lhs, lhs_contract, lhs_batch),
-        ("B", rhs, rhs_contract, rhs_batch),
-    ):
-        order = (*stack, *free_axes(len(view.shape), contract, stack), *contract)
-        view = view.transpose(order)
-        if not _is_stack(view, len(batch), len(contract)):
-            view = plan.dense(view)
+    for name, view, contract, stack in zip("AB", (lhs, rhs), *numbers, strict=True):
+        free = free_axes(len(view.shape), contract, stack)
+        first, last = _matrix_order(view, free, contract)
+        view = view.transpose((*stack, *first, *last))
+        if not _is_stack(view, len(stack), len(stack) + len(first)):
+            view = plan.copied(view)
             names.append(name)
         views.append(view)
-    lhs_last, rhs_last = (
-        tuple(range(len(v.shape) - len(lhs_contract), len(v.shape))) for v in views
-    )
-    return views[0], views[1], ((lhs_last, rhs_last), (batch, batch)), names
+        start = len(stack) + (len(first) if last is contract else 0)
+        contracted.append(tuple(range(start, start + len(contract))))
+    lhs_contract, rhs_contract = contracted
+    batch = tuple(range(len(numbers[1][0])))
+    return views[0], views[1], ((lhs_contract, rhs_contract), (batch, batch)), names
 
 
-def _is_stack(view: View, batch: int, depth: int) -> bool:
-    """Whether batch, free and contracted axes of a view make one axis each, of matrices."""
-    split = len(view.shape) - depth
+def _matrix_order(
+    view: View, free: Sequence[int], contract: Sequence[int]
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Both groups of axes, that of the axis along which the view is contiguous last.
+
+    Copies in that order read and write runs of memory, and products take either one.
+    """
+
+    def reach(axes: Sequence[int]) -> int:
+        return min((abs(view.strides[i]) for i in axes if view.shape[i] > 1), default=view.size)
+
+    return (contract, free) if reach(free) < reach(contract) else (free, contract)
+
+
+def _is_stack(view: View, batch: int, split: int) -> bool:
+    """Whether the axes of a view before, between and behind these two make one axis each."""
     parts = (view.shape[:batch], view.shape[batch:split], view.shape[split:])
     merged = view.reshape([prod(part) for part in parts])
     if merged is None:
@@ -293,7 +307,7 @@ def _append_kernel(plan: Planner, c: Contraction, working: np.dtype[Any], eqn: J
             views[2:],
             parameters(kernel, extents, strides),
             extent=extents[0] if extents else 1,
-            grain=grain(extents) if kernel.split else 0,
+            grain=_grain(extents, lanes, kinds[vector]) if kernel.split else 0,
             eqns=(eqn,),
             note=f"loops over {' '.join(kinds) or 'nothing'}",
         )
@@ -331,6 +345,17 @@ def _lanes(extent: int, dtype: np.dtype[Any]) -> int:
     while lanes < extent and lanes * dtype.itemsize < 256:
         lanes *= 2
     return lanes
+
+
+def _grain(extents: Sequence[int], lanes: int, kind: str) -> int:
+    """The least number of indices of the first axis that is worth a thread.
+
+    It grows with the lanes, since what is done to an element is a multiply-add. Measured in a loop
+    whose threads are awake, a vector times a matrix of float32 gains from a second thread beyond
+    130,000 elements; beyond half as many if lanes are to be summed up.
+    """
+    times = min(lanes, _MOST_LANES) // (32 if kind == "depth" else 16)
+    return max(times, 1) * grain(extents)
 
 
 def _kernel(

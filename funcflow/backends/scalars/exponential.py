@@ -47,7 +47,7 @@ def exp(build: Builder, x: Value) -> Value:
 
 def exp_below(f: Floats, x: Value) -> Value:
     """`exp` of what is known to be less than 89 (float64: 710), or NaN."""
-    x = f.at_least(x, f.pick(-104.5, -746.0))
+    x = f.at_least(x, f.pick(-176.0, -1418.0))
     r, n = reduced(f, x, 2 * f.bias)
     return scaled(f, exp_near_0(f, r), n)
 
@@ -56,7 +56,7 @@ def exp_below(f: Floats, x: Value) -> Value:
 def exp2(build: Builder, x: Value) -> Value:
     """2^x within 1.1 ulp."""
     f = Floats(build, x)
-    x = f.at_most(f.at_least(x, f.pick(-151.0, -1076.0)), f.pick(129.0, 1025.0))
+    x = f.at_most(f.at_least(x, -2.0 * f.bias), f.pick(129.0, 1025.0))
     whole, n = rounded(f, x, 1.0, 2 * f.bias)
     return scaled(f, exp2_near_0(f, f("sub", x, whole)), n)
 
@@ -100,7 +100,12 @@ def reduced(f: Floats, x: Value, offset: int, times: float = 1.0) -> tuple[Value
 
 
 def scaled(f: Floats, x: Value, n: Value) -> Value:
-    """`x` times 2^(n - 2 bias), which may be too large or too small for one factor."""
+    """`x` times 2^(n - 2 bias), which may be too large or too small for one factor.
+
+    For n = 0, which is what callers make of arguments far below, both factors are 0. The result is
+    0 either way, but as a product of a power of 2 it would take Intel's processors a hundred times
+    as long: they leave results that are too small for a normal number to microcode.
+    """
     # the exponents n // 2 and n - n // 2, in their places
     mask = (2 * f.bias + 1) << f.digits
     first = f("and", f("shift_left", n, f.digits - 1), mask)

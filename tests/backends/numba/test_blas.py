@@ -17,7 +17,7 @@ def test_tiles_cover_the_result(size: int, shape: tuple[int, int]) -> None:
     assert gemm.units * gemm.grain >= min(gemm.units, 2) and gemm.grain >= 1
     if gemm.units > 1:
         assert min(tile_m, m) >= min(m, 32) and min(tile_n, n) >= min(n, 32)
-    assert (gemm.units > 1) == (m * n * size >= 800_000)
+    assert (gemm.units > 1) == (m * n * size >= 1 << 19 and max(m, n) >= 64)
 
 
 def test_stacks_are_cut_less() -> None:

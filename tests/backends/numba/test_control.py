@@ -195,6 +195,21 @@ def test_in_a_loop_half_the_work_is_worth_a_thread():
     assert alone.extent >= 2 * alone.grain > 0
 
 
+def test_a_product_behind_parallel_work_is_cut_sooner():
+    def f(x, w):
+        y = x @ w
+        return y, fnp.floor(x)
+
+    x, w = np.ones((128, 600), "f4"), np.ones((600, 10), "f4")
+    (sleeping,) = program(lambda x, w: x @ w, x, w).steps
+    assert 1 < sleeping.extent < 2 * sleeping.grain
+    steps = program(
+        lambda x, w: fnp.floor(fnp.floor(x) @ w @ w.T) @ w, np.ones((600, 600), "f4"), w
+    )
+    *_, awake = (step for step in steps.steps)
+    assert awake.extent >= 2 * awake.grain
+
+
 def descending(most, rate):
     """A while loop whose steps go back through another one; it takes so many steps."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import funcflow as ff
+import funcflow.numpy as fnp
 from funcflow.backends.copying import copy_step
 from funcflow.backends.loop_check import check_kernel
 from funcflow.backends.loop_ir import Kernel
@@ -16,6 +17,7 @@ from funcflow.backends.numba import blas, blas_library, kernels, runtime
 from funcflow.backends.numba.dot import LOWERINGS
 from funcflow.backends.planner import Planner
 from funcflow.backends.program import Buffer, HostCall, Program, Routine, View
+from funcflow.backends.schedule import grain
 from funcflow.core import rules
 from funcflow.lax.dot import dot_general_p
 
@@ -252,6 +254,14 @@ LAYOUTS = {
         (2, 2, 2, 2, 2, 16, 18),
         None,
         None,
+        "32 times, B copied",
+    ),
+    "five batch axes, depth together": (
+        (((6,), (6,)), ((0, 1, 2, 3, 4), (4, 3, 2, 1, 0))),
+        (2, 2, 2, 2, 2, 20, 16),
+        (2, 2, 2, 2, 2, 18, 16),
+        None,
+        None,
         "B transposed, B copied",
     ),
     "batch axis innermost": (
@@ -273,6 +283,23 @@ def test_layouts(case: Any) -> None:
     program = check(numbers, *operands, lhs_order, rhs_order)
     assert word in notes(program)[-1]
     assert ("no copy" in notes(program)[-1]) == (len(program.steps) == 1)
+
+
+def test_products_share_a_copy():
+    """As the gradients of a projection do, of which one sums over what is free in the other."""
+
+    def f(x, g, w):
+        x, g = x.reshape(10, 9, 20), fnp.transpose(g, (1, 2, 0, 3))
+        return fnp.einsum("btd,bthk->dhk", x, g), fnp.einsum("bthk,dhk->btd", g, w)
+
+    rng = np.random.default_rng(0)
+    shapes = (10, 9, 20), (4, 10, 9, 16), (20, 4, 16)
+    args = [rng.standard_normal(shape, np.float32) for shape in shapes]
+    text = ff.jit(f).lower(*args).as_text("program")
+    assert text.count("[copy]") == 1
+    assert text.count(" copied") == 2
+    for found, wanted in zip(ff.jit(f)(*args), f(*args), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["f", "d", "i4", "i1", "u8", "?", "e", ml_dtypes.bfloat16])
@@ -360,3 +387,16 @@ def test_nan_and_infinity_spread_as_in_sums() -> None:
     (out,) = execute(planned(ff.lax.dot, lhs, rhs), [lhs, rhs])
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(out, lhs @ rhs)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rhs_order", "times"),
+    [("f", (0, 1), 4), ("d", (0, 1), 2), ("i1", (0, 1), 4), ("f", (1, 0), 2), ("d", (1, 0), 1)],
+)
+def test_what_is_worth_a_thread_grows_with_the_lanes(
+    dtype: str, rhs_order: tuple[int, int], times: int
+) -> None:
+    k, n = 100, 400
+    rhs = np.zeros((k, n) if rhs_order == (0, 1) else (n, k), dtype)
+    (step,) = check(MATMUL, np.zeros((1, k), dtype), rhs, None, rhs_order).steps
+    assert step.grain == times * grain([n, k])
