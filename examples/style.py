@@ -75,23 +75,26 @@ class Features(nn.Module):
 
 def load_vgg19(path):
     """VGG-19 with the weights of a file, whose kernels are (out, in, height, width)."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     def parameter(file, name, like, order):
         if name not in file.keys():  # noqa: SIM118
             raise SystemExit(f"{path} has no {name!r}: it is no VGG-19 with torchvision's names")
-        array = file.get_tensor(name).transpose(order)
-        if array.shape != like.shape:
-            raise SystemExit(f"{path}: {name!r} is {array.shape}, VGG-19 has {like.shape}")
-        return fnp.asarray(array, like.dtype)
+        array, expected = file.get_tensor(name), like.transpose(np.argsort(order)).shape
+        if array.shape != expected:
+            raise SystemExit(f"{path}: {name!r} is {array.shape}, that of VGG-19 is {expected}")
+        return fnp.asarray(array.transpose(order), like.dtype)
 
     model = Features(VGG19, normalised=False, key=random.key(0))
-    with safe_open(path, framework="np") as file:
-        for number, (layer,) in model.layers.items():
-            kernel = parameter(file, f"features.{number}.weight", layer.kernel, (2, 3, 1, 0))
-            bias = parameter(file, f"features.{number}.bias", layer.bias, (0,))
-            loaded = nn.tree_at(lambda conv: (conv.kernel, conv.bias), layer, (kernel, bias))
-            model = nn.tree_at(lambda m, n=number: m.layers[n][0], model, loaded)
+    try:
+        with safe_open(path, framework="np") as file:
+            for number, (layer,) in model.layers.items():
+                kernel = parameter(file, f"features.{number}.weight", layer.kernel, (2, 3, 1, 0))
+                bias = parameter(file, f"features.{number}.bias", layer.bias, (0,))
+                loaded = nn.tree_at(lambda conv: (conv.kernel, conv.bias), layer, (kernel, bias))
+                model = nn.tree_at(lambda m, n=number: m.layers[n][0], model, loaded)
+    except (OSError, SafetensorError) as error:
+        raise SystemExit(f"{path} is no file of the format safetensors: {error}") from error
     return model
 
 
