@@ -70,7 +70,7 @@ def main():
     for k in range(FOLDS):
         test = fold == k
         scale = data.fit_featurewise(tumours[~test])
-        x, y = np.asarray(scale.apply(tumours)), labels[:, None].astype(np.float32)
+        x, y = scale.apply(tumours), labels[:, None].astype(np.float32)
         print(f"fold {k + 1}: {np.sum(~test)} tumours for training, {np.sum(test)} for testing")
         ours[test] = learn((x[~test], y[~test]), (x[test], y[test]), random.key(k))
         regression = LogisticRegression().fit(x[~test], labels[~test])

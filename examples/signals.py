@@ -89,7 +89,7 @@ def main(windows, tested, epochs, goal):
     keys = random.split(random.key(0), 4)
     (x, y), (test_x, test_y) = recorded(keys[0], windows), recorded(keys[1], tested)
     scale = data.fit_featurewise(x)
-    x, test_x = np.asarray(scale.apply(x)), np.asarray(scale.apply(test_x))
+    x, test_x = scale.apply(x), scale.apply(test_x)
 
     loss = losses.softmax_cross_entropy_with_integer_labels
     accuracy = train.metrics.accuracy()

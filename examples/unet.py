@@ -155,7 +155,7 @@ def main(count, channels, epochs, goal, picture):
     iou = intersection_over_union()
     fitted = train.fit(
         UNet(channels, key=keys[2]),
-        (np.asarray(scale.apply(images)), truths),
+        (scale.apply(images), truths),
         loss=losses.sigmoid_binary_cross_entropy,
         optimizer=optim.adam(optim.cosine_onecycle_schedule(steps, 1e-2)),
         epochs=epochs,
@@ -163,7 +163,7 @@ def main(count, channels, epochs, goal, picture):
         metrics={"iou": iou},
         key=keys[3],
     )
-    logits = train.predict(fitted.model, np.asarray(scale.apply(test_images)), batch_size=20)
+    logits = train.predict(fitted.model, scale.apply(test_images), batch_size=20)
     thresholded = np.stack(list(map(otsu, test_images)))
     ours, threshold = float(iou(logits, test_truths)), float(iou(thresholded, test_truths))
     print(f"\nintersection over union: U-Net {ours:.3f}, Otsu's threshold {threshold:.3f}")
