@@ -39,7 +39,8 @@ def compiled(
         what: tells observers what it is.
         is_lowered: whether the passes have run. A derivative of a jitted function never saw them.
     """
-    key = (structural_key(closed), config.backend, config.flush_denormals)
+    modes = (config.backend, config.flush_denormals, config.parallel)
+    key = (structural_key(closed), *modes)
     with _lock:
         found = _executables.get(key)
         if found is not None:
