@@ -10,8 +10,10 @@ hand out the same one, and a forked child finds no lock that a vanished thread h
 """
 
 import os
+import sys
 from collections import deque
 from math import prod
+from mmap import mmap
 from sys import getrefcount
 from typing import Any
 
@@ -19,9 +21,15 @@ import numpy as np
 
 from funcflow.core.memory import aligned_bytes
 
+if sys.platform == "linux":
+    from mmap import MAP_ANONYMOUS, MAP_PRIVATE
+
 SMALLEST = 4 * 2**10  # below it, to take a block and to look after it takes longer than fresh pages
 _PROBES = 8
 _BYTE = np.dtype(np.uint8)
+
+# NumPy asks Linux for huge pages where an array has so many bytes.
+_IN_HUGE_PAGES = 4 * 2**20
 
 
 class _Shelf:
@@ -37,6 +45,25 @@ class _Shelf:
     def __init__(self) -> None:
         self.blocks: deque[np.ndarray] = deque()
         self.used = 0
+
+
+class _Pages(mmap):
+    """Memory straight from the system.
+
+    It is in pages of the size that the system chooses. A huge page is cleared as a whole when it is
+    first touched, and in a virtual machine its host may first have to find the memory for it, which
+    takes five times as long as small pages do. Once memory is touched, either is as fast.
+    """
+
+
+def _new_block(size: int) -> np.ndarray:
+    if sys.platform == "linux" and size >= _IN_HUGE_PAGES:
+        try:
+            pages = _Pages(-1, size, MAP_PRIVATE | MAP_ANONYMOUS)
+        except OSError as error:
+            raise MemoryError(f"no {size} bytes") from error
+        return np.ndarray((size,), np.uint8, pages)[:]
+    return aligned_bytes(size)
 
 
 def _references(block: np.ndarray) -> int:
@@ -84,7 +111,7 @@ class Pool:
         The answer holds as long as nobody else has the array. It may be no where it could be yes.
         """
         owner = array.base
-        if type(owner) is not np.ndarray or owner.base is not None:
+        if type(owner) is not np.ndarray or not isinstance(owner.base, _Pages | None):
             return False
         del owner
         shelf = self._shelves.get(size_class(array.nbytes))
@@ -135,10 +162,10 @@ class Pool:
 
     def _allocate(self, size: int) -> np.ndarray:
         try:
-            return aligned_bytes(size)
+            return _new_block(size)
         except MemoryError:
             self.clear()
-            return aligned_bytes(size)
+            return _new_block(size)
 
     def _make_room(self, size: int) -> None:
         """Drop blocks, first of the sizes that were not asked for longest, until `size` fits."""

@@ -144,27 +144,3 @@ def test_errors():
         initializers.he_normal(in_axis=5)(ff.random.key(0), (3, 4))
     with pytest.raises(ConcretizationTypeError):
         ff.jit(lambda n: initializers.he_normal()(ff.random.key(0), (n, 2)))(fnp.array(3))
-
-
-@pytest.mark.parametrize("shape, axis", [((4, 3), -1), ((3, 5), -1), ((5, 3, 2), 1), ((4, 4), 0)])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "bfloat16"])
-def test_orthogonal(shape, axis, dtype):
-    drawn = initializers.orthogonal(2.0, axis)(ff.random.key(0), shape, dtype)
-    assert drawn.shape == shape and drawn.dtype == dtype
-    wide = "complex128" if dtype == "complex64" else "float64"
-    columns = np.moveaxis(np.asarray(drawn).astype(wide), axis, -1).reshape(-1, shape[axis]) / 2
-    if columns.shape[0] < columns.shape[1]:
-        columns = columns.T
-    tolerance = 2e-2 if dtype == "bfloat16" else 1e-6
-    np.testing.assert_allclose(columns.conj().T @ columns, np.eye(columns.shape[1]), atol=tolerance)
-
-
-def test_orthogonal_has_no_preferred_sign():
-    draw = ff.vmap(lambda key: initializers.orthogonal()(key, (3, 3)))
-    sample = np.asarray(draw(ff.random.split(ff.random.key(0), 4000)))
-    assert np.abs(sample.mean(0)).max() < 0.04  # the standard deviation of the means is 0.009
-
-
-def test_orthogonal_needs_a_matrix():
-    with pytest.raises(ShapeError, match="at least 2 axes"):
-        initializers.orthogonal()(ff.random.key(0), (3,))

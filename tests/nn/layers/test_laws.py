@@ -14,6 +14,7 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import nn
+from funcflow.backends.numba import onednn
 from funcflow.errors import ShapeError
 from funcflow.testing import check_grads
 
@@ -129,6 +130,29 @@ def test_gradient_in_training(case: Case) -> None:
     check_grads(trained, (case.layer("float64"), *case.arguments("float64")), order=1)
 
 
+@pytest.mark.skipif(onednn.library() is None, reason="needs the wheel of oneDNN")
+def test_a_training_step_is_native(case: Case) -> None:
+    """Forward and backward, no step is left to Python."""
+
+    def step(inputs: Any, key: Any) -> Any:
+        parameters, rest = nn.partition(inputs, nn.trainable(inputs))
+
+        def loss(parameters: Any) -> Any:
+            layer, args = nn.combine(parameters, rest)
+            output, trained = nn.training(call)(layer, *args, key=key)
+            return sum(fnp.sum(y**2) for y in ff.tree.leaves(output)), trained
+
+        return ff.value_and_grad(loss, has_aux=True)(parameters)
+
+    explanation = ff.jit(step).lower((case.layer(), case.arguments()), KEY).explain()
+    assert not host_steps(explanation), explanation
+
+
+def host_steps(explanation: Any) -> list[Any]:
+    inner = [step for body in explanation.inner for step in host_steps(body)]
+    return [step.computes for step in explanation.steps if step.kind == "host"] + inner
+
+
 def test_ensemble(case: Case) -> None:
     """`vmap` over models, made by `vmap` over keys, is a loop."""
     keys = ff.random.split(KEY, 3)
@@ -148,6 +172,16 @@ def test_examples_are_independent(case: Case) -> None:
     layer, args = case.layer(), case.arguments()
     alone = layer(*ff.tree.map(lambda x: x[1:2], args))
     assert_same(alone, ff.tree.map(lambda y: y[1:2], layer(*args)))
+
+
+def test_an_empty_batch(case: Case) -> None:
+    if not case.independent:
+        pytest.skip("its examples depend on each other")
+    layer, args = case.layer(), case.arguments()
+    empty = ff.tree.map(lambda x: x[:0], args)
+    expected = ff.tree.map(lambda y: y[:0], layer(*args))
+    assert_same(layer(*empty), expected)
+    assert_same(ff.jit(call)(layer, *empty), expected)
 
 
 def test_flattening_keeps_it(case: Case) -> None:
