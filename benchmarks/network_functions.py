@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import models
 import numpy as np
-from models import Batch, Params, dense, layer_norm
+from models import Batch, Params
 
 RATE, MOMENTUM = 1e-4, 0.9
 KEPT_AVERAGE, NORM_EPSILON = 0.99, 1e-5
