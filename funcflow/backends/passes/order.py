@@ -16,7 +16,7 @@ from funcflow.backends.program import Buffer, Program, Step
 def in_order(program: Program) -> Program:
     """The program with its steps in an order that needs less memory."""
     steps = program.steps
-    waits = _dependencies(steps)
+    waits = dependencies(steps)
     followers: defaultdict[int, list[int]] = defaultdict(list)
     for i, earlier in enumerate(waits):
         for j in earlier:
@@ -46,7 +46,7 @@ def in_order(program: Program) -> Program:
     return replace(program, steps=list(order.values()))
 
 
-def _dependencies(steps: Sequence[Step]) -> list[set[int]]:
+def dependencies(steps: Sequence[Step]) -> list[set[int]]:
     """For each step those that must run before it."""
     readers: defaultdict[Buffer, list[int]] = defaultdict(list)
     writers: defaultdict[Buffer, list[int]] = defaultdict(list)
