@@ -176,8 +176,7 @@ class Planner:
         for v in self._jaxpr.outvars:
             view = self.operand(v)
             taken = view.buffer in buffers
-            whole = view.dense and view.size * view.dtype.itemsize == view.buffer.nbytes
-            if view.buffer.role != "output" or not whole or taken:
+            if view.buffer.role != "output" or not view.whole or taken:
                 copied = dense_view("output", view.shape, view.dtype)
                 self.copy(view, copied, why=_why_copied(view, taken))
                 view = copied

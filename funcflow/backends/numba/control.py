@@ -2,9 +2,9 @@
 
 A loop over a small state is a kernel (`families/recurrences.py`). Other bodies become tables
 (`tables.py`): slices of inputs and of stacked outputs advance by a stride; what is carried changes
-in place where it can (`passes/carries.py`), or is handed on between two copies of itself. Nothing is
-unrolled, and nothing of Python runs between iterations. A body with host steps is left to a host
-call, which runs it from Python.
+in place where it can (`passes/carries.py`), or is handed on between two copies of itself. Nothing
+is unrolled, and nothing of Python runs between iterations. A body with host steps is left to a
+host call, which runs it from Python.
 
 A scan whose body treats the rows of a batch apart runs in parallel, all iterations for a block of
 rows after the other (`passes/row_blocks`).

@@ -114,10 +114,7 @@ def is_copy(step: Step) -> bool:
 
 def is_whole_copy(step: Step) -> bool:
     """Whether a step copies all of a buffer to another one, each element to where it was."""
-    return is_copy(step) and all(
-        v.dense and v.size * v.dtype.itemsize == v.buffer.nbytes
-        for v in (*step.reads, *step.writes)
-    )
+    return is_copy(step) and all(view.whole for view in (*step.reads, *step.writes))
 
 
 def _temporaries(step: Step) -> list[Buffer]:
