@@ -21,9 +21,10 @@ from funcflow.backends.numba.executable import Executable
 from funcflow.backends.numba.kernels import store
 from funcflow.backends.numba.runner import DEFAULT_MODE, Mode
 from funcflow.backends.passes.carries import Carry, alike_in_place, in_place
+from funcflow.backends.passes.loop_slices import loop_slices
 from funcflow.backends.passes.memory import is_copy, plan_memory, without_idle_copies
 from funcflow.backends.passes.row_blocks import by_row_blocks
-from funcflow.backends.pipeline import lower, prepare
+from funcflow.backends.pipeline import lower, prepare, prepared
 from funcflow.backends.planner import Lowering
 from funcflow.backends.program import HostCall, Program, Routine, Step
 from funcflow.core.config import config
@@ -86,7 +87,7 @@ def _compiled_body(
 
     In native code it takes subnormal numbers for what its caller does.
     """
-    return _compiled_steps(in_place(_body_program(jaxpr), carries), mode)
+    return _compiled_steps(in_place(_body_program(jaxpr, carries), carries), mode)
 
 
 @lru_cache(maxsize=1024)
@@ -106,13 +107,13 @@ def _compiled_blocks(
 ) -> Executable | None:
     """The body of a scan, to be run for blocks of rows, if that is possible and pays."""
     carried = [carry.argument for carry in carries]
-    program = by_row_blocks(_body_program(jaxpr), carried, length, _begin)
+    program = by_row_blocks(_body_program(jaxpr, carries), carried, length, _begin)
     return None if program is None else _executable(in_place(program, carries))
 
 
 @lru_cache(maxsize=1024)
-def _body_program(jaxpr: ClosedJaxpr) -> Program:
-    return program_of(jaxpr, _begin)
+def _body_program(jaxpr: ClosedJaxpr, carries: tuple[Carry, ...] = ()) -> Program:
+    return lower_program(loop_slices(prepared(jaxpr), carries), LOWERINGS, _begin)
 
 
 def _executable(program: Program, mode: Mode = DEFAULT_MODE) -> Executable:

@@ -121,7 +121,8 @@ class _Body:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._steps = list(program.steps)
-        self._order = _Order(range(len(self._steps)), [*map(frozenset, dependencies(self._steps))])
+        waits = dependencies(self._steps, donated=False)
+        self._order = _Order(range(len(self._steps)), [*map(frozenset, waits)])
         self._readers: dict[Buffer, list[int]] = {}
         self._writers: dict[Buffer, list[int]] = {}
         for i, step in enumerate(self._steps):
