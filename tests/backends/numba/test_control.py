@@ -328,7 +328,7 @@ def test_random_changes_in_place(seed):
             np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 4, 7])
+@pytest.mark.parametrize("seed", [1, 2, 3, 7, 9])
 def test_gradients_of_random_changes(seed):
     """Their sums change in place too."""
     f = random_loop(seed)
