@@ -81,6 +81,17 @@ class Planner:
             self.steps.append(self._fill(atom, self.result(atom)))
         return self.views[atom]
 
+    def apart(self, atom: Atom, changed: Atom) -> View:
+        """Where a value lies that is written into another one, a copy if it is a part of that.
+
+        So the other one can change in place.
+        """
+        view = self.operand(atom)
+        whole = self.views.get(changed) if isinstance(changed, Var) else None
+        if whole is None or whole.buffer is not view.buffer:
+            return view
+        return self.copied(view, "a part of what it is written into")
+
     def is_output(self, var: Var) -> bool:
         """Whether a variable is an output of the program."""
         return var in self._outvars
@@ -105,7 +116,7 @@ class Planner:
         """The same values in C order: the view itself, or a copy."""
         return view if view.dense else self.copied(view)
 
-    def copied(self, view: View) -> View:
+    def copied(self, view: View, why: str = "into C order") -> View:
         """A copy in C order, which further calls for the same view share."""
         if view in self._copies:
             start, copied = self._copies[view]
@@ -113,7 +124,7 @@ class Planner:
             if written.isdisjoint((view.buffer, copied.buffer)):  # they still have equal values
                 return copied
         copied = self.temporary(view.shape, view.dtype)
-        self.copy(view, copied, why="into C order")
+        self.copy(view, copied, why=why)
         self._copies[view] = len(self.steps), copied
         return copied
 
@@ -176,8 +187,7 @@ class Planner:
         for v in self._jaxpr.outvars:
             view = self.operand(v)
             taken = view.buffer in buffers
-            whole = view.dense and view.size * view.dtype.itemsize == view.buffer.nbytes
-            if view.buffer.role != "output" or not whole or taken:
+            if view.buffer.role != "output" or not view.whole or taken:
                 copied = dense_view("output", view.shape, view.dtype)
                 self.copy(view, copied, why=_why_copied(view, taken))
                 view = copied
