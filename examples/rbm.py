@@ -108,3 +108,61 @@ def exactly(rbm, pictures, steps):
         return (optim.apply_updates(rbm, updates), state), None
 
     return ff.jit(lambda carry: lax.scan(step, carry, None, steps))((rbm, optimizer.init(rbm)))[0][0]
+
+
+def compare_likelihoods(key):
+    """A small machine, whose likelihood is known."""
+    scans, _ = load_digits(return_X_y=True)
+    scans, test = np.float32(scans > 7), np.arange(len(scans)) % 5 == 0
+    scans, test = fnp.asarray(scans[~test]), fnp.asarray(scans[test])
+    keys = random.split(key)
+    machine = start(scans, 12, keys[0])
+    by_pcd, _ = by_chains(machine, scans, keys[1], rate=0.2, steps=5000)
+    pixels = machine._replace(weights=fnp.zeros_like(machine.weights))
+    machines = {
+        "independent pixels": pixels,
+        "5000 steps along chains": by_pcd,
+        "300 steps along the exact gradient": exactly(machine, scans, steps=300),
+    }
+    found = {name: float(log_likelihood(rbm, test)) for name, rbm in machines.items()}
+    print("mean log likelihood of a test scan, exactly, with 12 hidden units:")
+    for name, value in found.items():
+        print(f"  {name:36}{value:.2f}")
+    apart, chains, exact = found.values()
+    assert chains > apart + 5, "the machine is not better than independent pixels"
+    assert chains > exact - 0.5, "the chains do not lead to where the exact gradient does"
+
+
+def moved(scans, digits):
+    """The scans, and each moved by a pixel up, down, left and right."""
+    images = scans.reshape(-1, 8, 8)
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+    places = [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2)]
+    copies = [padded[:, i : i + 8, j : j + 8].reshape(-1, 64) for i, j in places]
+    return np.concatenate(copies), np.tile(digits, 5)
+
+
+def compare_features(key, hidden=100):
+    """A large machine's features and scikit-learn's."""
+    scans, digits = load_digits(return_X_y=True)
+    scans, test = np.float32(scans / 16), np.arange(len(scans)) % 5 == 0
+    training, labels = moved(scans[~test], digits[~test])
+    keys = random.split(key)
+    pictures = fnp.asarray(training)
+    rbm, _ = by_chains(start(pictures, hidden, keys[0]), pictures, keys[1], rate=0.1, steps=10000)
+    theirs = BernoulliRBM(hidden, learning_rate=0.06, n_iter=10, random_state=0).fit(training)
+
+    @ff.jit
+    def features(x):
+        return nn.sigmoid(x @ rbm.weights + rbm.hidden)
+
+    accuracy = {}
+    for name, transform in {
+        "pixels": lambda x: x,
+        "scikit-learn's features": theirs.transform,
+        "our features": lambda x: np.asarray(features(x)),
+    }.items():
+        classifier = LogisticRegression(C=6000, tol=1, solver="newton-cg").fit(transform(training), labels)
+        accuracy[name] = classifier.score(transform(scans[test]), digits[test])
+        print(f"  logistic regression of {name:24}{accuracy[name]:.2%} of the test scans")
+    return rbm
