@@ -162,7 +162,7 @@ def compare_features(key, hidden=100):
         "scikit-learn's features": theirs.transform,
         "our features": lambda x: np.asarray(features(x)),
     }.items():
-        classifier = LogisticRegression(C=6000, tol=1, solver="newton-cg").fit(transform(training), labels)
+        classifier = LogisticRegression(C=100, tol=1e-2, max_iter=1000).fit(transform(training), labels)
         accuracy[name] = classifier.score(transform(scans[test]), digits[test])
         print(f"  logistic regression of {name:24}{accuracy[name]:.2%} of the test scans")
     return rbm

@@ -31,24 +31,24 @@ import funcflow.numpy as fnp
 from funcflow import lax, losses, nn, optim, random
 
 STEPS = 500
+SOLVED = 475
 DISCOUNT = 0.99
 
 
 # --- the cart and the pole ------------------------------------------------------------------------
 
 
-def push(state, action):
+def pushed(state, action):
     """The state after a step: position, velocity, angle and angular velocity."""
     gravity, cart, pole, half, force, tau = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
     x, speed, angle, spin = state
     sine, cosine = fnp.sin(angle), fnp.cos(angle)
-    pressure = (fnp.where(action == 1, force, -force) + pole * half * spin**2 * sine) / (
-        cart + pole
-    )
+    push = fnp.where(action == 1, force, -force)
+    thrust = (push + pole * half * spin**2 * sine) / (cart + pole)
     lever = half * (4 / 3 - pole * cosine**2 / (cart + pole))
-    turning = (gravity * sine - cosine * pressure) / lever
-    moving = pressure - pole * half * turning * cosine / (cart + pole)
-    return fnp.stack([x + tau * speed, speed + tau * moving, angle + tau * spin, spin + tau * turning])
+    turning = (gravity * sine - cosine * thrust) / lever
+    moving = thrust - pole * half * turning * cosine / (cart + pole)
+    return state + tau * fnp.stack([speed, moving, spin, turning])
 
 
 def fallen(state):
@@ -66,16 +66,16 @@ class Episode(NamedTuple):
 
 def play(policy, key):
     """One episode; it runs for all steps, and those after its end do not count."""
-    start, *keys = random.split(key, 2)
-    noise = random.gumbel(keys[0], (STEPS, 2))
+    for_start, for_noise = random.split(key)
+    noise = random.gumbel(for_noise, (STEPS, 2))  # the largest of log p + noise is drawn with p
 
     def step(carry, noise):
         state, alive = carry
         action = fnp.argmax(policy(state) + noise)
-        new = push(state, action)
+        new = pushed(state, action)
         return (new, alive & ~fallen(new)), Episode(state, action, alive.astype(fnp.float32))
 
-    first = random.uniform(start, (4,), minval=-0.05, maxval=0.05)
+    first = random.uniform(for_start, (4,), minval=-0.05, maxval=0.05)
     return lax.scan(step, (first, fnp.bool_(True)), noise)[1]
 
 
@@ -132,26 +132,53 @@ def test(policy, keys):
     return ff.vmap(play, in_axes=(None, 0))(policy, keys).alive.sum(1)
 
 
-def main(full, picture):
-    """Learn, and test in new episodes."""
-    keys = random.split(random.key(0), 4)
+def learn(key, updates, count):
+    """An agent's policy after some updates of `count` episodes each, and its mean returns."""
+    keys = random.split(key, 3)
     agent = {"policy": network(2, keys[0]), "baseline": network(1, keys[1])}
-    updates, count = (400, 32) if full else (150, 16)
-    optimizer = optim.adam(1e-2)
+    optimizer = optim.adam(optim.linear_schedule(1e-2, 1e-3, updates))
     opt_state, step = optimizer.init(agent), make_step(optimizer, count)
     curve = []
     for update in range(updates):
         agent, opt_state, mean = step(agent, opt_state, random.fold_in(keys[2], update))
         curve.append(float(mean))
-        if update % 10 == 9:
-            print(f"update {update + 1}: mean return {np.mean(curve[-10:]):.1f}")
-    found = np.asarray(test(agent["policy"], random.split(keys[3], 100)))
-    print(f"100 test episodes: mean return {found.mean():.1f}, least {found.min():.0f}")
+    return agent["policy"], curve
+
+
+def main(full, picture):
+    """Let one agent learn, or five, and test each in episodes of its own."""
+    updates, count, agents = (300, 64, 5) if full else (120, 16, 1)
+    curves, tests = [], []
+    for number in range(agents):
+        for_training, for_test = random.split(random.fold_in(random.key(0), number))
+        policy, curve = learn(for_training, updates, count)
+        found = np.asarray(test(policy, random.split(for_test, 100)))
+        milestones = ", ".join(f"{r:.0f}" for r in curve[9 :: updates // 10])
+        print(f"agent {number}: mean returns while learning {milestones}")
+        print(f"  100 test episodes: mean return {found.mean():.1f}, least {found.min():.0f}")
+        curves.append(curve)
+        tests.append(found.mean())
+    if picture is not None:
+        draw_picture(curves, picture)
+    goal = SOLVED if full else 300
+    assert min(tests) >= goal, f"an agent has a mean return below {goal}"
+
+
+def draw_picture(curves, path):
+    """The mean return of each update, a line for each agent."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(layout="constrained")
+    axis.plot(np.transpose(curves))
+    axis.axhline(SOLVED, color="gray", linestyle="dotted")
+    axis.set(xlabel="update", ylabel="mean return")
+    figure.savefig(path)
+    print(f"picture: {path}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="until the task is solved")
-    parser.add_argument("--picture", metavar="FILE", help="where to write the learning curve")
+    parser.add_argument("--full", action="store_true", help="five agents, until all solve it")
+    parser.add_argument("--picture", metavar="FILE", help="where to draw the returns")
     args = parser.parse_args()
     main(args.full, args.picture)
