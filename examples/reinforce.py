@@ -51,6 +51,25 @@ def pushed(state, action):
     return state + tau * fnp.stack([speed, moving, spin, turning])
 
 
+def check_equations():
+    """Compare with what Lagrange's equations say of a uniform rod that is hinged to a cart."""
+
+    def lagrangian(place, speed):
+        (_, angle), (along, spin) = place, speed
+        sideways, upwards = along + 0.5 * spin * fnp.cos(angle), -0.5 * spin * fnp.sin(angle)
+        turning = 0.1 * 0.5**2 / 3 * spin**2
+        kinetic = 1.0 * along**2 + 0.1 * (sideways**2 + upwards**2) + turning
+        return 0.5 * kinetic - 0.1 * 9.8 * 0.5 * fnp.cos(angle)
+
+    place, speed = fnp.array([0.3, 0.15], fnp.float64), fnp.array([-0.7, 1.2], fnp.float64)
+    mass = ff.hessian(lagrangian, argnums=1)(place, speed)
+    change = ff.jacfwd(ff.grad(lagrangian, argnums=1), argnums=0)(place, speed) @ speed
+    force = fnp.array([10.0, 0.0], fnp.float64) + ff.grad(lagrangian)(place, speed)
+    acceleration = fnp.linalg.solve(mass, force - change)
+    state = fnp.stack([place, speed], 1).ravel()
+    np.testing.assert_allclose((pushed(state, 1) - state)[1::2] / 0.02, acceleration, rtol=1e-9)
+
+
 def fallen(state):
     """Whether the cart is off its track or the pole has fallen."""
     return (abs(state[0]) > 2.4) | (abs(state[2]) > math.radians(12))
@@ -148,6 +167,7 @@ def learn(key, updates, count):
 def main(full, picture):
     """Let one agent learn, or five, and test each in episodes of its own."""
     updates, count, agents = (300, 64, 5) if full else (120, 16, 1)
+    check_equations()
     curves, tests = [], []
     for number in range(agents):
         for_training, for_test = random.split(random.fold_in(random.key(0), number))
