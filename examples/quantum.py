@@ -5,7 +5,7 @@ them is a tensor contraction over their axes. In each layer of the circuit, neig
 together by a rotation RZ between two controlled NOTs, and each qubit by RX and RZ, all by angles
 that are learned. What is minimised is the energy <psi(angles)| H |psi(angles)> (A. Peruzzo et al.,
 "A variational eigenvalue solver on a photonic quantum processor", Nature Communications 5, 4213,
-2014): a real function of real numbers, complex in between. Adam gets near a minimum, L-BFGS into it.
+2014): a real function of real numbers, complex in between. Adam gets near a minimum, L-BFGS nearer.
 
 Two Hamiltonians, as sums of products of Pauli matrices:
 

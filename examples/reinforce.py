@@ -41,7 +41,7 @@ DISCOUNT = 0.99
 def pushed(state, action):
     """The state after a step: position, velocity, angle and angular velocity."""
     gravity, cart, pole, half, force, tau = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
-    x, speed, angle, spin = state
+    _, speed, angle, spin = state
     sine, cosine = fnp.sin(angle), fnp.cos(angle)
     push = fnp.where(action == 1, force, -force)
     thrust = (push + pole * half * spin**2 * sine) / (cart + pole)

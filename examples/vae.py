@@ -15,9 +15,9 @@ and R. Salakhutdinov, "Importance Weighted Autoencoders", arXiv:1509.00519,
 
     log p(x) ~ log mean_k p(x | z_k) p(z_k) / q(z_k | x),
 
-and as z has two coordinates, it is also an integral over a plane, which a sum over a grid gives to
-all digits. Baselines, whose likelihood of greatest value has a closed form: independent pixels, and
-independent pixels for each of the ten digits, that is, with the labels given in training.
+and as z has two coordinates, it is also an integral over a plane, which is computed as a sum over
+a grid. Baselines are models whose maximum likelihood has a closed form: independent pixels, and
+independent pixels for each of the ten digits, which are told the labels in training.
 
     python examples/vae.py [--full] [--mnist DIR] [--picture FILE]
 """
@@ -123,7 +123,7 @@ def integral(model, x):
 
 
 def baselines(training, labels, test):
-    """log p of the test pictures by independent pixels: of all digits, and of each one."""
+    """The mean log p(x) by independent pixels, and by such pixels for each of the ten digits."""
 
     def log_probabilities(pictures):
         mean = (pictures.sum(0) + 1) / (len(pictures) + 2)  # Laplace's rule: none is 0 or 1
