@@ -66,7 +66,7 @@ def gibbs(rbm, v, key):
 
 
 def log_partition(rbm):
-    """The logarithm of Z: pixels are summed out, and all states of the hidden units gone through."""
+    """The logarithm of Z: pixels are summed out, and states of the hidden units gone through."""
     count = len(rbm.hidden)
     states = (fnp.arange(2**count)[:, None] >> fnp.arange(count) & 1).astype(rbm.weights.dtype)
     energy = -states @ rbm.hidden - nn.softplus(states @ rbm.weights.T + rbm.visible).sum(-1)
