@@ -237,7 +237,7 @@ def main(full, picture):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="larger networks, and more epochs")
+    parser.add_argument("--full", action="store_true", help="four times as many epochs")
     parser.add_argument("--picture", metavar="FILE", help="where to write samples")
     args = parser.parse_args()
     main(args.full, args.picture)
