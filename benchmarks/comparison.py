@@ -31,11 +31,15 @@ COPY = "copy"  # the column of a plain copy of the same bytes, which is no rival
 BY_HAND = "by_hand"  # the column of a loop that somebody wrote for Numba
 TWO_ROOTS = "two_roots"  # the column of twice the root of the number of steps
 BARE = "bare"  # the column of the same loop without a bar
+LOOP = "loop"  # the column of a training loop that somebody wrote
+WITHOUT_WAITS = "without_waits"  # the column of the same loop less the time it waited
 TITLES = {
     **harness.LIBRARIES,
     "torch_compile": "torch.compile",
     BY_HAND: "Numba by hand",
     BARE: "without a bar",
+    LOOP: "loop by hand",
+    WITHOUT_WAITS: "without waits",
     TWO_ROOTS: "2 sqrt(n)",
 }
 

@@ -110,10 +110,13 @@ class MLP:
         return images, rng.integers(0, self.widths[-1], self.batch_size, dtype=np.int32)
 
     def loss(self, api: ModuleType, params: Params, images: Any, labels: Any) -> Any:
+        return cross_entropy(api, self.logits(api, params, images), labels)
+
+    def logits(self, api: ModuleType, params: Params, images: Any) -> Any:
         x = images
         for layer in params[:-1]:
             x = api.nn.relu(dense(layer, x))
-        return cross_entropy(api, dense(params[-1], x), labels)
+        return dense(params[-1], x)
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,9 @@ class CNN:
         return images, rng.integers(0, 10, self.batch_size, dtype=np.int32)
 
     def loss(self, api: ModuleType, params: Params, images: Any, labels: Any) -> Any:
+        return cross_entropy(api, self.logits(api, params, images), labels)
+
+    def logits(self, api: ModuleType, params: Params, images: Any) -> Any:
         relu = api.nn.relu
 
         def convolve(layer: Params, x: Any, padding: str) -> Any:
@@ -167,7 +173,7 @@ class CNN:
         x = pool(convolve(fourth, convolve(third, x, "SAME"), "VALID"))
         hidden, out = params["dense"]
         x = relu(dense(hidden, x.reshape(x.shape[0], -1)))
-        return cross_entropy(api, dense(out, x), labels)
+        return dense(out, x)
 
 
 @dataclass(frozen=True)

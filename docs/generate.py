@@ -33,6 +33,7 @@ MODULES = {
     "ff.optim.contrib": "funcflow.optim.contrib",
     "ff.train": "funcflow.train",
     "ff.train.metrics": "funcflow.train.metrics",
+    "ff.interop": "funcflow.interop",
     "ff.core": "funcflow.core",
     "ff.tree": "funcflow.tree",
     "ff.tree_util": "funcflow.tree_util",

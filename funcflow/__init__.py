@@ -81,6 +81,7 @@ from funcflow.transforms.vmap import vmap as vmap
 
 if TYPE_CHECKING:
     from funcflow import data as data
+    from funcflow import interop as interop
     from funcflow import losses as losses
     from funcflow import nn as nn
     from funcflow import optim as optim
@@ -91,7 +92,7 @@ register_all()
 
 
 # What only some programs need: these load at the first use.
-_LAZY = {"data", "losses", "nn", "optim", "testing", "train"}
+_LAZY = {"data", "interop", "losses", "nn", "optim", "testing", "train"}
 
 
 def __getattr__(name: str) -> Any:

@@ -43,6 +43,7 @@ LAZY_PACKAGES = {
     "tqdm",
     "matplotlib",
     "PIL",
+    "einops",
 }
 # Where a module of funcflow may be loaded at its first use, by an import in a function or by name.
 LAZY_LOADERS = {

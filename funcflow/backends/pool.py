@@ -10,17 +10,26 @@ hand out the same one, and a forked child finds no lock that a vanished thread h
 """
 
 import os
+import sys
 from collections import deque
 from math import prod
+from mmap import mmap
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
+from funcflow.core.memory import aligned_bytes
+
+if sys.platform == "linux":
+    from mmap import MAP_ANONYMOUS, MAP_PRIVATE
+
 SMALLEST = 4 * 2**10  # below it, to take a block and to look after it takes longer than fresh pages
-ALIGNMENT = 64
 _PROBES = 8
 _BYTE = np.dtype(np.uint8)
+
+# NumPy asks Linux for huge pages where an array has so many bytes.
+_IN_HUGE_PAGES = 4 * 2**20
 
 
 class _Shelf:
@@ -38,10 +47,23 @@ class _Shelf:
         self.used = 0
 
 
+class _Pages(mmap):
+    """Memory straight from the system.
+
+    It is in pages of the size that the system chooses. A huge page is cleared as a whole when it is
+    first touched, and in a virtual machine its host may first have to find the memory for it, which
+    takes five times as long as small pages do. Once memory is touched, either is as fast.
+    """
+
+
 def _new_block(size: int) -> np.ndarray:
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size]
+    if sys.platform == "linux" and size >= _IN_HUGE_PAGES:
+        try:
+            pages = _Pages(-1, size, MAP_PRIVATE | MAP_ANONYMOUS)
+        except OSError as error:
+            raise MemoryError(f"no {size} bytes") from error
+        return np.ndarray((size,), np.uint8, pages)[:]
+    return aligned_bytes(size)
 
 
 def _references(block: np.ndarray) -> int:
@@ -49,7 +71,7 @@ def _references(block: np.ndarray) -> int:
 
 
 # What `_references` says of a block without users; it depends on the interpreter.
-_FREE = _references(_new_block(1))
+_FREE = _references(aligned_bytes(1))
 
 
 class Pool:
@@ -67,9 +89,9 @@ class Pool:
         self._taken = self._fresh = 0
 
     def take(self, nbytes: int) -> np.ndarray:
-        """Uninitialised bytes, from an address on that is a multiple of 64."""
+        """Uninitialised bytes, as aligned as `core.memory.ALIGNMENT` says."""
         if nbytes < SMALLEST:
-            return _new_block(nbytes)
+            return aligned_bytes(nbytes)
         return self._take(nbytes, (nbytes,), _BYTE)
 
     def take_array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -89,7 +111,7 @@ class Pool:
         The answer holds as long as nobody else has the array. It may be no where it could be yes.
         """
         owner = array.base
-        if type(owner) is not np.ndarray or owner.base is not None:
+        if type(owner) is not np.ndarray or not isinstance(owner.base, _Pages | None):
             return False
         del owner
         shelf = self._shelves.get(size_class(array.nbytes))

@@ -56,7 +56,7 @@ def schedule(
     if not extents:
         return Schedule((), (), {}, None)
     read, written = _of_elements(reads, reduced), _of_elements(writes, reduced)
-    vector = max(reversed(list(extents)), key=lambda a: _vector_score(a, extents[a], read, written))
+    vector = max(reversed(list(extents)), key=lambda a: _vector_score(a, extents, read, written))
     kept, kept_extents = _joined(_nested(kept_axes, vector, operands), extents, operands, fixed)
     rest_axes = [a for a in extents if a in reduced]
     rest, rest_extents = _joined(_nested(rest_axes, vector, operands), extents, operands, fixed)
@@ -94,15 +94,24 @@ _SCORES = {0: 0.1, 1: 1.0, 2: 0.8}
 
 
 def _vector_score(
-    axis: int, extent: int, reads: Sequence[Strides], writes: Sequence[Strides]
+    axis: int, extents: Mapping[int, int], reads: Sequence[Strides], writes: Sequence[Strides]
 ) -> float:
-    """How good a vector axis is: contiguous writes count most, then contiguous reads."""
+    """How good a vector axis is: contiguous writes count most, then contiguous reads.
+
+    Each operand counts by its size: what repeats along an axis is small, and stays in the cache.
+    """
     score = 0.0
     for weight, group in ((2.0, writes), (1.0, reads)):
         for strides in group:
             stride = strides.get(axis, 0)
-            score += weight * _SCORES.get(stride, -0.5)
+            score += weight * _share(strides, extents) * _SCORES.get(stride, -0.5)
+    extent = extents[axis]
     return score if extent >= 8 else score * extent / 8 - 1
+
+
+def _share(strides: Strides, extents: Mapping[int, int]) -> float:
+    """How many elements an operand has, as a part of those of the loops."""
+    return 1 / prod(n for a, n in extents.items() if n and not strides.get(a, 0))
 
 
 def _nested(axes: list[int], vector: int, operands: Sequence[Strides]) -> list[int]:

@@ -22,6 +22,7 @@ from funcflow.core.errors import (
     ImmutableError,
     LeafTypeError,
 )
+from funcflow.core.memory import aligned_copy
 from funcflow.core.typing import Buffer, Shape
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ class WeakArray(ConcreteArray):
 class DeletedArray(ConcreteArray):
     """What an array becomes whose memory was given away: its values are gone.
 
-    In place of the buffer it keeps its abstract value, and who has taken the memory.
+    In place of the buffer it keeps its shape, dtype and weak flag, and who has taken the memory.
     """
 
     __slots__ = ()
@@ -255,15 +256,15 @@ class DeletedArray(ConcreteArray):
 
         @property
         def _value(self) -> Buffer:
-            aval, taker = _slot(self)
+            *_, taker = _slot(self)
             raise DeletedArrayError(
-                f"the array {aval} was donated to {taker}, and has been deleted",
+                f"the array {self.aval} was donated to {taker}, and has been deleted",
                 mend="use what the call returned, or don't donate the argument",
             )
 
     @property
     def aval(self) -> ShapedArray:
-        return _slot(self)[0]
+        return ShapedArray(*_slot(self)[:3])
 
     def is_deleted(self) -> bool:
         return True
@@ -310,8 +311,8 @@ def as_array(x: Any) -> Array:
     """A leaf as an `Array`: numbers and NumPy arrays are wrapped, the latter copied."""
     if isinstance(x, Array):
         return x
-    if isinstance(x, np.ndarray):
-        return ConcreteArray(x.copy())
+    if isinstance(x, NUMPY_ARRAY):
+        return ConcreteArray(aligned_copy(x))
     return wrap(as_buffer(x), type(x) in (int, float, complex))
 
 

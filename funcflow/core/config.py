@@ -7,7 +7,7 @@ A scope lasts for its block, in its thread. `config.update(name, value)` changes
 the whole process. Nothing is read from the environment at import.
 
 The number of threads is that of the process, too: of all scopes that there are, the one that allows
-the fewest decides.
+the fewest decides. `parallel` is of the thread's scope, for work beside something more important.
 """
 
 import threading
@@ -65,6 +65,9 @@ class Config:
     num_cpu_devices = _Setting(None, "How many logical devices the CPU shows; None: one per core.")
     flush_denormals = _Setting(
         False, "Whether compiled code takes subnormal numbers for zeros, which can be much faster."
+    )
+    parallel = _Setting(
+        True, "Whether compiled code may use other threads than the one that calls it."
     )
     num_threads = _Setting(None, "How many threads compiled code may use; None: one per core.")
 

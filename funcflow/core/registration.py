@@ -5,6 +5,7 @@ Everything is registered in a namespace of our own, so that other users of optre
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -96,20 +97,30 @@ def register_dataclass(
             mend="name each field in one of the two",
         )
     data, meta = tuple(data_fields), tuple(meta_fields)
+    get_data, get_meta, names = _getter(data), _getter(meta), data + meta
 
     def flatten(x: Any) -> Any:
-        values = x.__dict__ if hasattr(x, "__dict__") else {n: getattr(x, n) for n in data + meta}
-        return tuple(values[n] for n in data), tuple(values[n] for n in meta), data
+        return get_data(x), get_meta(x), data
 
     def unflatten(aux: Any, children: Any) -> Any:
         # no __init__: a tree may hold tracers, avals or axes instead of what __post_init__ checks
         x = object.__new__(nodetype)
-        for name, value in zip(data + meta, (*children, *aux), strict=True):
+        for name, value in zip(names, (*children, *aux), strict=True):
             object.__setattr__(x, name, value)
         return x
 
     _register(nodetype, flatten, unflatten)
     return nodetype
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """What takes these attributes of an object."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    if not names:
+        return lambda x: ()
+    get = operator.attrgetter(*names)
+    return lambda x: (get(x),)
 
 
 def register_static(cls: C) -> C:

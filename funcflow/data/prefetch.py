@@ -13,6 +13,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from typing import Any
 
+from funcflow.core.config import config
+
 # Seconds after which a waiting loop looks around: some systems deliver Ctrl-C only then, and after
 # a fork there is no thread to wait for.
 PERIOD = 0.5
@@ -101,10 +103,12 @@ def prefetched(start: Callable[[], Iterator[Any]], size: int) -> Generator[Any]:
 
 
 def _work(start: Callable[[], Iterator[Any]], channel: _Channel) -> None:
+    """Work ahead, in this thread alone: the other threads are for the step that runs meanwhile."""
     try:
-        for item in start():
-            if not channel.put(item):
-                return
+        with config(parallel=False):
+            for item in start():
+                if not channel.put(item):
+                    return
         channel.put(_END)
     except BaseException as error:
         channel.put(_Failure(error))

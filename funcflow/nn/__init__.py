@@ -100,6 +100,10 @@ from funcflow.nn.layers import ZeroPad1d as ZeroPad1d
 from funcflow.nn.layers import ZeroPad2d as ZeroPad2d
 from funcflow.nn.layers import ZeroPad3d as ZeroPad3d
 from funcflow.nn.layers import apply_rotary as apply_rotary
+from funcflow.nn.loss_scaling import DynamicLossScale as DynamicLossScale
+from funcflow.nn.loss_scaling import StaticLossScale as StaticLossScale
+from funcflow.nn.loss_scaling import all_finite as all_finite
+from funcflow.nn.loss_scaling import select_tree as select_tree
 from funcflow.nn.module import Module as Module
 from funcflow.nn.module import buffer as buffer
 from funcflow.nn.module import static as static
@@ -113,6 +117,8 @@ from funcflow.nn.partition import filter as filter
 from funcflow.nn.partition import partition as partition
 from funcflow.nn.partition import trainable as trainable
 from funcflow.nn.partition import tree_at as tree_at
+from funcflow.nn.precision import Policy as Policy
+from funcflow.nn.precision import get_policy as get_policy
 from funcflow.nn.printing import parameter_count as parameter_count
 from funcflow.nn.training import is_training as is_training
 from funcflow.nn.training import next_key as next_key

@@ -201,49 +201,86 @@ def _radius_of_truncated_normal(u: Any) -> Any:
     return fnp.sqrt(-fnp.log1p((math.exp(-4.0) - 1) * u))
 
 
-def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
-    """An initializer of matrices whose columns, or rows if these are fewer, are orthonormal.
+# --- orthogonal matrices ---------------------------------------------------------------------
 
-    All such matrices are equally likely. A. Saxe et al., arXiv:1312.6120.
+
+def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """An initializer that draws matrices with orthonormal columns, or rows if these are fewer.
+
+    All such matrices are equally likely. Of more than two axes, all but `column_axis` count as one.
+    From Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+    networks", arXiv:1312.6120.
 
     Args:
-        scale: what the matrix is multiplied by.
-        column_axis: the axis along which columns follow each other; all others make up the rows.
+        scale: what the columns or rows are multiplied by.
+        column_axis: the axis of columns.
         dtype: the default dtype.
 
-    Raises:
-        ShapeError: at a call, if the shape has less than 2 axes.
+    Returns:
+        An initializer. It raises `ShapeError` for shapes of less than two axes.
 
     Example:
-        >>> q = ff.nn.initializers.orthogonal()(ff.random.key(0), (2, 3))
-        >>> bool(fnp.allclose(q @ q.T, fnp.eye(2), atol=1e-6))
+        >>> q = nn.initializers.orthogonal()(ff.random.key(0), (5, 3))
+        >>> bool(abs(q.T @ q - fnp.eye(3)).max() < 1e-5)
         True
     """
 
     def init(key: Any, shape: Any, dtype: Any = dtype) -> Array:
-        shape = static_shape("orthogonal", shape)
+        shape, dtype = static_shape("orthogonal", shape), dtypes.as_dtype(dtype)
         if len(shape) < 2:
             raise ShapeError(
                 f"orthogonal: needs a shape of at least 2 axes, got {shape}",
                 mend="use normal, uniform or zeros for vectors",
             )
-        dtype = dtypes.as_dtype(dtype)
         (axis,) = canonical_axes(column_axis, len(shape), "orthogonal")
-        others = shape[:axis] + shape[axis + 1 :]
-        columns = _orthonormal(key, math.prod(others), shape[axis], dtype)
-        return fnp.moveaxis(columns.reshape(*others, shape[axis]), -1, axis) * scale
+        others = (*shape[:axis], *shape[axis + 1 :])
+        columns, rows = shape[axis], math.prod(others)
+        drawn = random.normal(key, (max(rows, columns), min(rows, columns)), dtype)
+        q, r = fnp.linalg.qr(drawn.astype(fnp.promote_types(dtype, fnp.float32)))
+        q = q * fnp.sign(fnp.diag(r))  # the factorization chooses signs, which would not be uniform
+        q = q if rows >= columns else q.T
+        return (scale * fnp.moveaxis(q.reshape(*others, columns), -1, axis)).astype(dtype)
 
     return init
 
 
-def _orthonormal(key: Any, rows: int, columns: int, dtype: Any) -> Array:
-    longer, shorter = max(rows, columns), min(rows, columns)
-    # a decomposition takes at least float32
-    wide = dtypes.accumulator(dtype)
-    q, r = fnp.linalg.qr(random.normal(key, (longer, shorter), dtype).astype(wide))
-    # signs that make the factors unique, so that q is uniform where the matrix is normal
-    q = (q * fnp.sign(fnp.diagonal(r))).astype(dtype)
-    return q if rows == longer else q.T
+def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """An initializer of convolutions' kernels: orthogonal in the middle of the window, 0 around.
+
+    Signals keep their size through many such convolutions. From Xiao et al., "Dynamical isometry
+    and a mean field theory of CNNs", arXiv:1806.05393.
+
+    Args:
+        scale: as for `orthogonal`, and so the next.
+        column_axis: as above, of the matrix of the last two axes.
+        dtype: the default dtype.
+
+    Returns:
+        An initializer for shapes `(*window, in_channels, out_channels)`. It raises `ShapeError`
+        for shapes of less than 3 or more than 5 axes, and if there are more inputs than outputs.
+
+    Example:
+        >>> nn.initializers.delta_orthogonal()(ff.random.key(0), (3, 1, 1))[:, 0, 0].round(3)
+        Array([0., 1., 0.], dtype=float32)
+    """
+
+    def init(key: Any, shape: Any, dtype: Any = dtype) -> Array:
+        shape = static_shape("delta_orthogonal", shape)
+        if len(shape) not in (3, 4, 5):
+            raise ShapeError(
+                f"delta_orthogonal: takes shapes of 3 to 5 axes, got {shape}",
+                mend="give the kernel the axes (*window, in_channels, out_channels)",
+            )
+        if shape[-2] > shape[-1]:
+            raise ShapeError(
+                f"delta_orthogonal: takes no more inputs than outputs, got {shape}",
+                mend="use another initializer for layers that narrow",
+            )
+        middle = tuple((extent - 1) // 2 for extent in shape[:-2])
+        matrix = orthogonal(scale, column_axis, dtype)(key, shape[-2:])
+        return fnp.zeros(shape, matrix.dtype).at[middle].set(matrix)
+
+    return init
 
 
 # --- by name ---------------------------------------------------------------------------------

@@ -78,6 +78,9 @@ class Module:
         Array([1., 1.], dtype=float32)
     """
 
+    # What subclasses have, for type checkers.
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+    __call__: ClassVar[Callable[..., Any]]
     # Whether the constructor is written by hand, in the class or in one that it derives from.
     _own_init: ClassVar[bool] = False
 
@@ -87,14 +90,14 @@ class Module:
         dataclasses.dataclass(eq=False, repr=False, init=not cls._own_init)(cls)
         cls.__init__ = _completed(cls, cls.__init__)
         if "__call__" in cls.__dict__:
-            cls.__call__ = watched(cls.__call__)  # type: ignore[attr-defined]
+            cls.__call__ = watched(cls.__call__)
         data = [f.name for f in cls.data_fields()]
-        meta = [f.name for f in dataclasses.fields(cls) if f.name not in data]  # type: ignore[arg-type]
+        meta = [f.name for f in dataclasses.fields(cls) if f.name not in data]
         register_dataclass(cls, data, meta)
 
     def __setattr__(self, name: str, value: Any) -> None:
         cls = type(self).__name__
-        if name not in self.__dataclass_fields__:  # type: ignore[attr-defined]
+        if name not in self.__dataclass_fields__:
             raise ArgumentError(
                 f"{cls} has no field {name!r}",
                 mend=f"declare it in the class: `{name}: ff.Array`, or `= nn.static()`",
@@ -115,7 +118,7 @@ class Module:
     @classmethod
     def data_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
         """The fields that are children of the tree: all but the static ones."""
-        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        fields = dataclasses.fields(cls)
         return tuple(f for f in fields if not f.metadata.get("static", False))
 
     def replace(self, **fields: Any) -> Self:
@@ -150,7 +153,7 @@ def _completed(cls: type[Module], init: Callable[..., None]) -> Callable[..., No
 
 def _complete(module: Module) -> None:
     cls = type(module).__name__
-    for field in dataclasses.fields(module):  # type: ignore[arg-type]
+    for field in dataclasses.fields(module):
         if field.name not in module.__dict__:
             if field.default is dataclasses.MISSING:
                 raise ArgumentError(

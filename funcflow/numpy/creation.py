@@ -18,6 +18,7 @@ from funcflow.core.array import (
     wrap,
 )
 from funcflow.core.errors import ArgumentError, LeafTypeError, ShapeError
+from funcflow.core.memory import aligned_copy
 from funcflow.core.trace import EVAL, Tracer, current_trace
 from funcflow.numpy.arguments import at_once, cast, static_shape
 from funcflow.numpy.promotion import as_array
@@ -110,7 +111,8 @@ def _convert(x: Any, dtype: np.dtype[Any] | None) -> Array:
     if isinstance(x, list | tuple | range):
         return _from_sequence(x, dtype)
     if isinstance(x, np.ndarray | np.generic):
-        x = wrap(np.array(x, dtypes.as_dtype(x.dtype.newbyteorder("="))))
+        native = dtypes.as_dtype(x.dtype.newbyteorder("="))
+        x = wrap(aligned_copy(np.asarray(x, native)))
     elif hasattr(x, "__jax_array__"):
         x = _convert(x.__jax_array__(), None)
     elif not isinstance(x, Array):

@@ -52,6 +52,8 @@ class Run:
         callbacks: all of them, in the order in which they are called.
         epoch: how many epochs are over.
         batch: how many batches of the present epoch are over.
+        examples: how many examples there were in all batches since the training began or was
+            resumed.
         loss: that of the last batch.
         logs: the numbers of the epoch that has just ended, its row of the history.
         history: the rows of the epochs that are over.
@@ -66,6 +68,7 @@ class Run:
     callbacks: Sequence[Callback]
     epoch: int = 0
     batch: int = 0
+    examples: int = 0
     loss: float = float("nan")
     logs: dict[str, Any] = field(default_factory=dict[str, Any])
     history: History = field(default_factory=History)

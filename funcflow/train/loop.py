@@ -29,6 +29,7 @@ from funcflow.train.steps import (
     create_state,
     empty,
     eval_step,
+    rows,
     supervised,
     train_step,
 )
@@ -158,6 +159,7 @@ def _train_epoch(run: Run, dataset: datasets.Dataset, step: Step, objective: Obj
             if not math.isfinite(run.loss):
                 raise _divergence(run, objective, batch)
             run.batch += 1
+            run.examples += rows(batch)
             run.tell("on_batch_end")
             if run.stop:
                 return run.batch == run.steps_per_epoch

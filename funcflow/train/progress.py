@@ -1,33 +1,43 @@
 """A bar for each epoch."""
 
 import time
+import warnings
 from typing import Any
 
 from funcflow.train.callback import Callback, Run
 
 _SECONDS_BETWEEN = 0.1
+_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class ProgressBar(Callback):
-    """Shows batches done, batches a second and the loss; after an epoch, its numbers.
+    """Shows batches done, batches and examples a second, and the loss; after an epoch, its numbers.
 
-    `fit` adds one unless told otherwise. It needs the package tqdm; without it, it is silent.
+    `fit` adds one unless told otherwise. In a notebook it is a widget if ipywidgets is installed,
+    elsewhere a line on stderr. It needs the package tqdm, which comes with the extra `train`;
+    without it, it is silent.
+
+    The speed is that of the epoch so far, without its first batch, for which the step may have been
+    compiled, and without validation.
     """
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._due = 0.0
+        # Time, batches and examples: when the epoch's first batch was over, and the last one.
+        self._first: tuple[float, int, int] | None = None
+        self._last = (0.0, 0, 0)
 
     def on_epoch_begin(self, run: Run) -> None:
-        try:
-            from tqdm.auto import tqdm
-        except ModuleNotFoundError:
+        tqdm = _tqdm()
+        if tqdm is None:
             return
+        self._first = None
         self._bar = tqdm(
             total=run.steps_per_epoch,
             initial=run.batch,
             desc=f"epoch {run.epoch + 1}/{run.epochs}",
-            unit="batch",
+            bar_format=_FORMAT,
             mininterval=_SECONDS_BETWEEN,
         )
 
@@ -35,21 +45,50 @@ class ProgressBar(Callback):
         if self._bar is None:
             return
         now = time.monotonic()
+        self._last = now, run.batch, run.examples
+        self._first = self._first or self._last
         if now >= self._due:
             self._due = now + _SECONDS_BETWEEN
-            self._bar.set_postfix_str(f"loss={run.loss:.4g}", refresh=False)
+            self._show({"loss": run.loss}, refresh=False)
         self._bar.update()
 
     def on_epoch_end(self, run: Run) -> None:
         if self._bar is not None:
-            numbers = {name: x for name, x in run.logs.items() if isinstance(x, float)}
-            self._bar.set_postfix_str(", ".join(f"{name}={x:.4g}" for name, x in numbers.items()))
+            self._show({name: x for name, x in run.logs.items() if isinstance(x, float)})
         self._close()
 
     def on_train_end(self, run: Run) -> None:
         self._close()
 
+    def _show(self, numbers: dict[str, float], *, refresh: bool = True) -> None:
+        parts = self._speed() + [f"{name}={x:.4g}" for name, x in numbers.items()]
+        self._bar.set_postfix_str(", ".join(parts), refresh=refresh)
+
+    def _speed(self) -> list[str]:
+        if self._first is None or self._last[0] <= self._first[0]:
+            return []
+        seconds, batches, examples = (b - a for a, b in zip(self._first, self._last, strict=True))
+        return [
+            f"{_figure(batches / seconds)} batches/s",
+            f"{_figure(examples / seconds)} examples/s",
+        ]
+
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _figure(x: float) -> str:
+    return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
+
+
+def _tqdm() -> Any:
+    """The class of bars for a terminal or a notebook; None if tqdm is not installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # in a notebook, it warns if ipywidgets is missing
+        try:
+            from tqdm.auto import tqdm
+        except ModuleNotFoundError:
+            return None
+    return tqdm

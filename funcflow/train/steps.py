@@ -191,6 +191,11 @@ def unpacked(batch: Any) -> tuple[Any, Any, Any]:
     return inputs, targets, weights[0] if weights else None
 
 
+def rows(batch: PyTree) -> int:
+    """How many examples a batch has: the length of its first array with axes, or 1."""
+    return next((fnp.shape(leaf)[0] for leaf in tree_leaves(batch) if fnp.ndim(leaf)), 1)
+
+
 def _spec(model: PyTree, trainable: PyTree) -> PyTree:
     return nn.trainable(model) if trainable is None else trainable
 
@@ -218,5 +223,4 @@ def _weight(objective: Objective, batch: PyTree) -> Any:
         weights = unpacked(batch)[2]
         if weights is not None:
             return fnp.sum(weights)
-    sizes = [fnp.shape(leaf)[0] for leaf in tree_leaves(batch) if fnp.ndim(leaf)]
-    return float(sizes[0]) if sizes else 1.0
+    return float(rows(batch))

@@ -18,7 +18,7 @@ from funcflow.core.config import config
 from funcflow.core.pytree import PyTreeDef, tree_flatten
 from funcflow.core.trace import EVAL, current_trace
 from funcflow.transforms.donation import Donation
-from funcflow.transforms.levels import ARRAYS, in_order_of, levels
+from funcflow.transforms.tree_walk import ARRAYS, in_order_of, walker
 
 # What runs for a signature: given the arguments' buffers, a list that is used up, and their leaves.
 KnownCall: TypeAlias = Callable[[list[Any], Sequence[Any]], Any]
@@ -56,12 +56,12 @@ def direct_call(
 
     The backend compares the arrays. The call returns None if something is different.
     """
-    found, state = levels(args), config.state()
-    if found is None or axes_key():
+    walk, state = walker(args), config.state()
+    leaves = walk(args) if walk else None
+    if walk is None or leaves is None or axes_key():
         return None
-    structure, leaves = found
     flat = all(type(x) in ARRAYS for x in args)
-    order = in_order_of(in_tree)
+    order = in_order_of(in_tree, walk)
     run = executable.direct((*constants, *order(leaves)))
     if run is None:
         return None
@@ -70,10 +70,10 @@ def direct_call(
         if current_trace.get() is not EVAL or config.state() != state or axes_key():
             return None
         if not flat:
-            found = levels(args)
-            if found is None or found[0] != structure:
+            leaves = walk(args)
+            if leaves is None:
                 return None
-            args = order(found[1])
+            args = order(leaves)
         outputs = run((*constants, *args) if constants else args)
         return None if outputs is None else results(outputs)
 

@@ -76,12 +76,14 @@ class Donation(NamedTuple):
         function: what to call the function.
         allowed: what the program can do with the arguments' memory; captured arrays come first.
         names: what to call the program's arguments.
+        takers: who an argument was given to, in words.
         strict: whether it is an error if an argument's memory cannot be taken.
     """
 
     function: str
     allowed: Donations
     names: Mapping[int, str]
+    takers: Mapping[int, str]
     strict: bool
 
     @staticmethod
@@ -101,7 +103,8 @@ class Donation(NamedTuple):
         every = argument_names(in_tree)
         names = {captured + i: every[i] for i in leaves}
         allowed = executable.donations(list(names))
-        donation = Donation(function, allowed, names, strict)
+        takers = {place: f"{function} as {name}" for place, name in names.items()}
+        donation = Donation(function, allowed, names, takers, strict)
         if strict:
             for argument, reason in allowed.refused.items():
                 donation._refuse(argument, reason)
@@ -120,7 +123,7 @@ class Donation(NamedTuple):
             if isinstance(leaf, ConcreteArray):
                 deleted.append((leaf, type(leaf), argument))
                 # First nobody can get the buffer any more, then we count who has it.
-                delete(leaf, f"{self.function} as {self.names[argument]}")
+                delete(leaf, self.takers[argument])
                 problem = _in_the_way(executable, buffers, argument)
                 if problem:
                     restore(*deleted.pop()[:2], buffers[argument])
@@ -142,9 +145,10 @@ class Donation(NamedTuple):
 
 def delete(array: ConcreteArray, by: str) -> None:
     """Make an array one that was given away; its buffer is released."""
-    aval = array.aval
+    buffer = array._value
+    kept = buffer.shape, buffer.dtype, array.weak_type, by
     array.__class__ = DeletedArray
-    _SLOT.__set__(array, (aval, by))
+    _SLOT.__set__(array, kept)
 
 
 def restore(array: ConcreteArray, original: type[ConcreteArray], buffer: Any) -> None:
@@ -170,10 +174,11 @@ _ALONE = _references([np.empty(1)], 0)
 def _in_the_way(executable: Executable, buffers: list[Any], place: int) -> str:
     """Why a buffer that only the list should refer to may not be overwritten; empty if it may."""
     buffer = buffers[place]
-    if type(buffer) is not np.ndarray or not buffer.flags.writeable:
+    if type(buffer) is not np.ndarray:
         return "it may not be written to"
-    if not buffer.flags.c_contiguous or not buffer.flags.aligned:
-        return "it is part of another array"
+    if not buffer.flags.carray:  # writeable, contiguous and aligned
+        writeable = buffer.flags.writeable
+        return "it is part of another array" if writeable else "it may not be written to"
     if buffer.base is not None and not executable.sole_view(buffer):
         return "other arrays share its memory"
     del buffer

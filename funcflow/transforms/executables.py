@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 
 from funcflow.core.backend import Executable, get_backend
+from funcflow.core.collector import collection_paused
 from funcflow.core.config import config
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.structure import structural_key
@@ -38,14 +39,16 @@ def compiled(
         what: tells observers what it is.
         is_lowered: whether the passes have run. A derivative of a jitted function never saw them.
     """
-    key = (structural_key(closed), config.backend, config.flush_denormals)
+    modes = (config.backend, config.flush_denormals, config.parallel)
+    key = (structural_key(closed), *modes)
     with _lock:
         found = _executables.get(key)
         if found is not None:
             _executables.move_to_end(key)
             return found
     # two threads may compile the same program; that costs time, and a lock held here costs more
-    made = get_backend(config.backend).compile(closed if is_lowered else lowered(closed))
+    with collection_paused():
+        made = get_backend(config.backend).compile(closed if is_lowered else lowered(closed))
     for observe in observers:
         observe(what())
     with _lock:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from funcflow.core.array import ConcreteArray, as_buffer, aval_of, wrap
 from funcflow.core.aval import ShapedArray, Zero
 from funcflow.core.backend import Executable, Explanation
+from funcflow.core.collector import collection_paused
 from funcflow.core.config import config
 from funcflow.core.errors import CompileError, NaNError, OutOfMemoryError
 from funcflow.core.flatten import (
@@ -290,8 +291,9 @@ class JitFunction:
         avals = [aval_of(x) for x in leaves]
 
         def traced() -> _Entry:
-            closed, out_tree = self._trace(fun, avals, in_tree)
-            return _Entry(lowered(closed), out_tree)
+            with collection_paused():
+                closed, out_tree = self._trace(fun, avals, in_tree)
+                return _Entry(lowered(closed), out_tree)
 
         return self._signatures.get(Signature.of(in_tree, avals, static), traced)
 

@@ -1,8 +1,12 @@
 """The pool: memory is used again, but never while anybody can still see it."""
 
 import gc
+import re
+import sys
 import threading
 import time
+from mmap import mmap
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,7 +42,7 @@ def test_arrays_are_as_asked_for(pool):
             assert array.flags.aligned
 
 
-@pytest.mark.parametrize("nbytes", [1, 1000, SMALLEST - 1, SMALLEST, 10**6])
+@pytest.mark.parametrize("nbytes", [1, 1000, SMALLEST - 1, SMALLEST, 10**6, 10**7])
 def test_bytes_are_aligned(pool, nbytes):
     block = pool.take(nbytes)
     assert (block.shape, block.dtype) == ((nbytes,), np.uint8)
@@ -218,16 +222,40 @@ def test_threads_never_share_a_block(pool, monkeypatch):
     assert stats["reused"] > stats["fresh"]
 
 
-def test_a_sole_view_is_told_from_others():
-    for limit in (2**30, 0):  # blocks are kept, or they are not
-        pool = Pool(limit)
-        x = pool.take_array((100, 1000), np.dtype(np.float32))
-        assert pool.is_sole_view(x)
-        y = x[1:]
-        assert not pool.is_sole_view(x)
-        assert not pool.is_sole_view(y)
-        del y
-        assert pool.is_sole_view(x)
-        buffer = memoryview(x)[:10]
-        assert not pool.is_sole_view(np.asarray(buffer))
+@pytest.mark.parametrize("limit", [2**30, 0])  # blocks are kept, or they are not
+@pytest.mark.parametrize("shape", [SHAPE, (4000, 1000)])
+def test_a_sole_view_is_told_from_others(limit, shape):
+    pool = Pool(limit)
+    x = pool.take_array(shape, FLOAT)
+    assert pool.is_sole_view(x)
+    y = x[1:]
+    assert not pool.is_sole_view(x)
+    assert not pool.is_sole_view(y)
+    del y
+    assert pool.is_sole_view(x)
+    buffer = memoryview(x)[:10]
+    assert not pool.is_sole_view(np.asarray(buffer))
+
+
+def test_memory_of_the_users_is_no_sole_view():
     assert not Pool(0).is_sole_view(np.frombuffer(bytes(8)))
+    mapped = np.ndarray((4096,), np.uint8, mmap(-1, 4096))
+    assert not Pool(0).is_sole_view(mapped[:])
+
+
+def test_more_than_there_is_raises(pool):
+    with pytest.raises(MemoryError):
+        pool.take(2**60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are Linux's")
+def test_large_blocks_are_not_advised_to_be_huge(pool):
+    """`smaps` lists a mapping's lines below its range; "hg" says that huge pages are asked for."""
+    place = address(pool.take(10**7)) + 10**7 // 2
+    inside, advised = False, []
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(bounds[1], 16) <= place < int(bounds[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            advised.append("hg" in line.split())
+    assert advised == [False]

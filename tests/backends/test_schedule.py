@@ -98,3 +98,10 @@ def test_a_thread_gets_enough_elements():
     assert grain([100, ELEMENTS_PER_TASK // 4]) == 4
     assert grain([100, 10 * ELEMENTS_PER_TASK]) == 1
     assert grain([100, 0]) == ELEMENTS_PER_TASK
+
+
+def test_factors_of_rows_do_not_turn_a_sum_of_columns():
+    """They are small: it is the matrix that memory is read for."""
+    matrix, factor = {0: 100, 1: 1}, {0: 1}
+    loops = schedule({0: 50, 1: 100}, {0}, [matrix, factor, factor, factor], [{1: 1}], set())
+    assert (loops.vector, loops.rows) == (1, False)

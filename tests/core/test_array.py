@@ -19,6 +19,7 @@ from funcflow.core.array import (
 )
 from funcflow.core.aval import ShapedArray, ShapeDtypeStruct
 from funcflow.core.errors import DtypeError, ImmutableError, LeafTypeError
+from funcflow.core.memory import ALIGNMENT
 from funcflow.core.staging import stage_out
 from funcflow.lax.forms import add
 from funcflow.lax.shape import broadcast_to, reshape, transpose
@@ -34,6 +35,14 @@ def test_attributes():
     assert not x.weak_type
     assert wrap(np.zeros(2), weak_type=True).aval.weak_type
     assert isinstance(x, Array)
+
+
+def test_copies_of_numpy_arrays_are_aligned():
+    x = np.arange(5_000, dtype=F32)
+    held = as_array(x)
+    assert not np.shares_memory(as_buffer(held), x)
+    assert as_buffer(held).ctypes.data % ALIGNMENT == 0
+    np.testing.assert_array_equal(held, x)
 
 
 def test_numpy_scalars_become_arrays():

@@ -32,6 +32,17 @@ def test_static_fields_are_structure():
     assert tree_structure(layer) != tree_structure(Layer(1, 2, "second"))
 
 
+@pytest.mark.parametrize("slots", [False, True])
+@pytest.mark.parametrize("fields", [[], ["a"], ["a", "b", "c"]])
+def test_dataclasses_of_any_number_of_fields(slots, fields):
+    cls = dataclasses.make_dataclass("Node", fields, frozen=True, slots=slots)
+    registration.register_dataclass(cls)
+    values = list(range(len(fields)))
+    leaves, tree = tree_flatten([cls(*values)])
+    assert leaves == values
+    assert tree.unflatten(leaves) == [cls(*values)]
+
+
 def test_dataclass_fields_are_complete():
     @dataclasses.dataclass
     class Config:

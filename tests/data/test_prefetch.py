@@ -10,6 +10,7 @@ from contextvars import ContextVar
 
 import pytest
 
+from funcflow.core.config import config
 from funcflow.data.prefetch import _Channel, prefetched
 
 
@@ -174,3 +175,11 @@ except KeyboardInterrupt:
 """
     result = run(end)
     assert (result.returncode, result.stdout, result.stderr) == (0, "['MainThread']\n", "")
+
+
+def test_work_ahead_keeps_to_its_thread():
+    def look():
+        yield config.parallel
+
+    assert list(prefetched(look, 1)) == [False]
+    assert config.parallel

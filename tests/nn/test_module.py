@@ -152,12 +152,3 @@ def test_vmap_constructs_ensembles():
     layers = ff.vmap(lambda key: nn.Linear(3, 2, key=key))(keys)
     assert layers.kernel.shape == (5, 3, 2)
     assert isinstance(layers, nn.Linear)
-
-
-def test_class_variables_are_no_fields():
-    class Counted(nn.Module):
-        weight: ff.Array
-        made: ClassVar[int] = 3
-
-    assert Counted(1.0).made == 3
-    assert ff.tree.leaves(Counted(1.0)) == [1.0]

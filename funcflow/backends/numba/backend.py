@@ -19,6 +19,7 @@ from funcflow.backends.numba import (
 )
 from funcflow.backends.numba.executable import Executable
 from funcflow.backends.numba.kernels import store
+from funcflow.backends.numba.runner import DEFAULT_MODE, Mode
 from funcflow.backends.passes.memory import is_copy, plan_memory, without_idle_copies
 from funcflow.backends.passes.row_blocks import by_row_blocks
 from funcflow.backends.pipeline import lower, prepare
@@ -53,7 +54,8 @@ def program_of(jaxpr: ClosedJaxpr, begin: Callable[[Step], None] | None = None) 
 def compiled(jaxpr: ClosedJaxpr) -> Executable:
     """The executable of a jaxpr, under the settings in force."""
     program = program_of(jaxpr, _begin)
-    return _executable(replace(program, steps=_awakened(program.steps)), config.flush_denormals)
+    mode = Mode(config.flush_denormals, config.parallel)
+    return _executable(replace(program, steps=_awakened(program.steps)), mode)
 
 
 def _awakened(steps: Sequence[Step]) -> list[Step]:
@@ -76,7 +78,7 @@ def _for_awake_threads(step: Step) -> Step:
 
 
 @lru_cache(maxsize=1024)
-def _compiled_body(jaxpr: ClosedJaxpr, flush: bool = False) -> Executable:
+def _compiled_body(jaxpr: ClosedJaxpr, mode: Mode = DEFAULT_MODE) -> Executable:
     """The body of a loop or a branch, which may run again and again.
 
     In native code it takes subnormal numbers for what its caller does.
@@ -85,7 +87,7 @@ def _compiled_body(jaxpr: ClosedJaxpr, flush: bool = False) -> Executable:
     """
     program = _body_program(jaxpr)
     steps = [*map(_for_awake_threads, program.steps)]
-    return _executable(replace(program, steps=steps), flush)
+    return _executable(replace(program, steps=steps), mode)
 
 
 @lru_cache(maxsize=1024)
@@ -103,9 +105,9 @@ def _body_program(jaxpr: ClosedJaxpr) -> Program:
     return program_of(jaxpr, _begin)
 
 
-def _executable(program: Program, flush: bool = False) -> Executable:
-    arena, compile_body = plan_memory(program), partial(_compiled_body, flush=flush)
-    return Executable(without_idle_copies(program, arena), arena, compile_body, flush)
+def _executable(program: Program, mode: Mode = DEFAULT_MODE) -> Executable:
+    arena, compile_body = plan_memory(program), partial(_compiled_body, mode=mode)
+    return Executable(without_idle_copies(program, arena), arena, compile_body, mode)
 
 
 def _begin(step: Step) -> None:

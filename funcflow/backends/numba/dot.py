@@ -36,6 +36,9 @@ _SMALL = 8**3
 # A loop around BLAS over an axis of an operand is worse than a copy if what is inside is smaller.
 _WORTH_A_CALL = 32**3
 
+# Lanes beyond so many, of numbers narrower than 32 bits, are no faster for each of them.
+_MOST_LANES = 64
+
 _LHS, _RHS, _OUT = range(3)
 
 
@@ -304,7 +307,7 @@ def _append_kernel(plan: Planner, c: Contraction, working: np.dtype[Any], eqn: J
             views[2:],
             parameters(kernel, extents, strides),
             extent=extents[0] if extents else 1,
-            grain=grain(extents) if kernel.split else 0,
+            grain=_grain(extents, lanes, kinds[vector]) if kernel.split else 0,
             eqns=(eqn,),
             note=f"loops over {' '.join(kinds) or 'nothing'}",
         )
@@ -342,6 +345,17 @@ def _lanes(extent: int, dtype: np.dtype[Any]) -> int:
     while lanes < extent and lanes * dtype.itemsize < 256:
         lanes *= 2
     return lanes
+
+
+def _grain(extents: Sequence[int], lanes: int, kind: str) -> int:
+    """The least number of indices of the first axis that is worth a thread.
+
+    It grows with the lanes, since what is done to an element is a multiply-add. Measured in a loop
+    whose threads are awake, a vector times a matrix of float32 gains from a second thread beyond
+    130,000 elements; beyond half as many if lanes are to be summed up.
+    """
+    times = min(lanes, _MOST_LANES) // (32 if kind == "depth" else 16)
+    return max(times, 1) * grain(extents)
 
 
 def _kernel(

@@ -12,7 +12,7 @@ import numpy as np
 
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.numba.kernels import store
-from funcflow.backends.numba.runner import LIBRARY, Record, StepTable
+from funcflow.backends.numba.runner import DEFAULT_MODE, LIBRARY, Mode, Record, StepTable
 from funcflow.backends.passes.donate import donate
 from funcflow.backends.passes.memory import Arena
 from funcflow.backends.pool import Pool, default_limit
@@ -53,7 +53,7 @@ class Executable:
         program: the steps.
         arena: where its temporaries lie.
         compile_body: what compiles the jaxprs inside of steps that Python runs.
-        flush: whether subnormal numbers count as zeros.
+        mode: how to run the steps.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Executable:
         program: Program,
         arena: Arena,
         compile_body: Callable[[ClosedJaxpr], "Executable"],
-        flush: bool = False,
+        mode: Mode = DEFAULT_MODE,
     ) -> None:
         self.program = program
-        self._flush = flush
+        self._mode = mode
         self.arena = arena
         self._compile_body = compile_body
         self._allocate = _allocator(program.outputs)
@@ -252,7 +252,7 @@ class Executable:
     def _native(self, records: Sequence[Record], checks: Iterable[Check]) -> list[_Segment]:
         program = self.program
         sizes = len(program.arguments), len(program.outputs)
-        table = StepTable(*sizes, self._constants, records, self._flush)
+        table = StepTable(*sizes, self._constants, records, self._mode)
         self._tables.append(table)
         return [_checked(table.run, tuple(checks)) if checks else table.run]
 

@@ -54,6 +54,21 @@ class Record(NamedTuple):
     keep: Any = None
 
 
+class Mode(NamedTuple):
+    """How to run steps.
+
+    Attributes:
+        flush: whether subnormal numbers count as zeros.
+        parallel: whether other threads may help.
+    """
+
+    flush: bool = False
+    parallel: bool = True
+
+
+DEFAULT_MODE = Mode()
+
+
 class StepTable:
     """Steps that are ready to run, by any number of threads at once.
 
@@ -65,7 +80,7 @@ class StepTable:
         outputs: how many arrays it fills.
         constants: C-contiguous arrays that are the same in each call.
         records: the steps, in order.
-        flush: whether subnormal numbers count as zeros.
+        mode: how to run them.
     """
 
     def __init__(
@@ -74,15 +89,16 @@ class StepTable:
         outputs: int,
         constants: Sequence[np.ndarray],
         records: Sequence[Record],
-        flush: bool = False,
+        mode: Mode = DEFAULT_MODE,
     ) -> None:
         self._keep = (tuple(constants), tuple(records))
         self._shape = (arguments, outputs)
-        self._block = _pack(arguments, outputs, constants, records, flush)
+        self._block = _pack(arguments, outputs, constants, records, mode)
         self.address = self._block.ctypes.data
         self._native = native()
         self._run = self._native.run(self._block) if self._native.run else None
-        if any(record.grain > 0 and record.extent >= 2 * record.grain for record in records):
+        worth = any(record.grain > 0 and record.extent >= 2 * record.grain for record in records)
+        if mode.parallel and worth:
             threads.start()
 
     def run(
@@ -173,7 +189,7 @@ def _pack(
     outputs: int,
     constants: Sequence[np.ndarray],
     records: Sequence[Record],
-    flush: bool,
+    mode: Mode,
 ) -> np.ndarray:
     """The block: header, records, and behind them what they point to."""
     behind = HEADER + RECORD * len(records)
@@ -190,9 +206,9 @@ def _pack(
 
     slots = arguments + outputs + 1 + len(constants)
     widest = max((len(record.buffers) for record in records), default=0)
-    head = [len(records), widest, threads.state_address()]
+    head = [len(records), widest, threads.state_address(parallel=mode.parallel)]
     head += [arguments, outputs, len(constants), slots, base + 8 * behind]
-    head += [ctypes.addressof(interpreter.interface()), subnormals.BITS if flush else 0]
+    head += [ctypes.addressof(interpreter.interface()), subnormals.BITS if mode.flush else 0]
     for record in records:
         references = place(word for reference in record.buffers for word in reference)
         head += [record.function, len(record.buffers), references, place(record.params)]

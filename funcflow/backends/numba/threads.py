@@ -47,7 +47,7 @@ class State(ctypes.Structure):
     ]
 
 
-_state = State(1, None, 0, None)
+_state, _serial = State(1, None, 0, None), State(1, None, 0, None)
 _lock = threading.Lock()
 _layer: Any = None
 _count: int | None = None  # as `thread_count` says
@@ -55,9 +55,9 @@ _launched = 1
 _reason = ""
 
 
-def state_address() -> int:
-    """Where the `State` of this process is."""
-    return ctypes.addressof(_state)
+def state_address(*, parallel: bool = True) -> int:
+    """Where the `State` of this process is, or one that lets nobody use threads."""
+    return ctypes.addressof(_state if parallel else _serial)
 
 
 def thread_count() -> int:

@@ -16,8 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from funcflow.backends.loop_ir import FIXED, Kernel, Load, Loop, Statement, Store, While, statements
 from funcflow.backends.program import Buffer, Program, Step
-
-ALIGNMENT = 64
+from funcflow.core.memory import ALIGNMENT
 
 
 class Arena(NamedTuple):

@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from math import prod
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -100,6 +102,7 @@ def check_dtype(aval: ShapedArray) -> None:
         raise NotStraight(f"{aval} has elements of several parts")
 
 
+@lru_cache(maxsize=4096)
 def element_shape(aval: ShapedArray, extent: int | None) -> Shape:
     """The shape of an array's elements, and which dimension the lanes are, if it has them.
 
@@ -148,7 +151,7 @@ def arranged(values: Iterable[Value], shapes: Iterable[Shape]) -> list[Elements]
 def filled(shape: Sequence[int], value: Callable[[tuple[int, ...]], Value]) -> np.ndarray[Any, Any]:
     """An array of values, in C order, by their places."""
     found = np.empty(shape, object)
-    for place in np.ndindex(*shape):
+    for place in product(*map(range, shape)):
         found[place] = value(place)
     return found
 

@@ -199,7 +199,7 @@ class MultiHeadAttention(Module):
             key_value_seq_lengths=lengths,
             dropout=self.dropout,
         )
-        return self.out(mixed.reshape(*mixed.shape[:2], -1))
+        return self.out(mixed.reshape(*mixed.shape[:2], self.out.kernel.shape[0]))
 
     def __call__(
         self,
@@ -232,7 +232,7 @@ class MultiHeadAttention(Module):
 
 
 def _heads(x: Array, heads: int) -> Array:
-    return x.reshape(*x.shape[:2], heads, -1)
+    return x.reshape(*x.shape[:2], heads, x.shape[2] // heads)
 
 
 def _causal(start: Any, time: int, places: int) -> Array:

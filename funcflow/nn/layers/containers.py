@@ -1,10 +1,12 @@
 """Modules made of modules."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import funcflow.numpy as fnp
 from funcflow.core.array import Array
+from funcflow.core.errors import ShapeError
 from funcflow.nn.module import Module, static
 
 
@@ -89,6 +91,9 @@ class Residual(Module):
 class Flatten(Module):
     """Puts all axes but the first into one.
 
+    Raises:
+        ShapeError: at a call, if the input is a single number.
+
     Example:
         >>> nn.Flatten()(fnp.ones((2, 3, 4))).shape
         (2, 12)
@@ -96,7 +101,12 @@ class Flatten(Module):
 
     def __call__(self, x: Any) -> Array:
         shape = fnp.shape(x)
-        return fnp.reshape(x, (shape[0], -1))
+        if not shape:
+            raise ShapeError(
+                "Flatten takes an input with a batch axis, got one of shape ()",
+                mend="x[None] adds an axis",
+            )
+        return fnp.reshape(x, (shape[0], math.prod(shape[1:])))
 
 
 def as_module(layer: Callable[..., Any]) -> Module:

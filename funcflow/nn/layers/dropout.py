@@ -46,4 +46,4 @@ class Dropout(Module):
         for axis in self.broadcast_axes:
             shape[axis] = 1
         keep = random.bernoulli(next_key() if key is None else key, 1 - self.rate, tuple(shape))
-        return fnp.where(keep, x / (1 - self.rate), 0)
+        return fnp.where(keep, x, 0) * (1 / (1 - self.rate))

@@ -220,7 +220,8 @@ class GroupNorm(Module):
     def __call__(self, x: Any) -> Array:
         expect_features(x, self.num_features)
         x = fnp.asarray(x)
-        groups = x.reshape(*x.shape[:-1], self.num_groups, -1)
+        size = self.num_features // self.num_groups
+        groups = x.reshape(*x.shape[:-1], self.num_groups, size)
         axes = (*range(1, x.ndim - 1), groups.ndim - 1)
         y, _, _ = standardized(groups, axes, self.epsilon)
         return _affine(y.reshape(x.shape), x, self.scale, self.bias)

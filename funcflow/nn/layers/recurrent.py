@@ -1,12 +1,13 @@
 """Recurrent layers: cells run along the time axis, in both directions, and stacked."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import funcflow.numpy as fnp
-from funcflow import lax, random, tree
+from funcflow import lax, random
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError
+from funcflow.core.pytree import tree_map
 from funcflow.nn.layers.arguments import expect_ndim
 from funcflow.nn.layers.cells import GRUCell, LSTMCell, RNNCell, SimpleRNNCell
 from funcflow.nn.layers.dropout import Dropout
@@ -85,10 +86,10 @@ class RNN(Module):
     def _scan(self, carry: Any, projected: Any, keep: Any) -> tuple[Any, Any]:
         def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
             projected, keep = inputs
-            following = tree.map(_like, self.cell.step(carry, projected), carry)
+            following = tree_map(_like, self.cell.step(carry, projected), carry)
             output = self.cell.output(following)
             if keep is not None:
-                following = tree.map(lambda a, b: fnp.where(keep, a, b), following, carry)
+                following = tree_map(lambda a, b: fnp.where(keep, a, b), following, carry)
                 output = fnp.where(keep, output, 0)
             return following, output if self.return_sequences else None
 
@@ -157,19 +158,20 @@ class _Stacked(Module):
 
     layers: tuple[RNN | Bidirectional, ...]
     dropout: Dropout
+    _cell: ClassVar[Callable[..., RNNCell]]
 
     def __init__(
         self,
-        cell: Callable[..., RNNCell],
         in_features: int,
         hidden_features: int,
-        num_layers: int,
-        bidirectional: bool,
-        dropout: float,
-        return_sequences: bool,
-        reverse: bool,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        return_sequences: bool = True,
+        reverse: bool = False,
         key: Any,
-        options: dict[str, Any],
+        **options: Any,
     ) -> None:
         if num_layers < 1:
             raise ArgumentError(f"a stack has at least one layer, got num_layers={num_layers}")
@@ -178,7 +180,8 @@ class _Stacked(Module):
         def layer(index: int, key: Any) -> RNN | Bidirectional:
             width = in_features if index == 0 else hidden_features * ways
             cells = [
-                cell(width, hidden_features, key=k, **options) for k in random.split(key, ways)
+                self._cell(width, hidden_features, key=k, **options)
+                for k in random.split(key, ways)
             ]
             sequences = return_sequences or index < num_layers - 1
             rnns = [RNN(cell, return_sequences=sequences, reverse=reverse) for cell in cells]
@@ -209,7 +212,7 @@ class _Stacked(Module):
         return x if carry is None else (x, tuple(ends))
 
 
-class SimpleRNN(_Stacked):
+class SimpleRNN(_Stacked, init=False):
     """Layers of `h = tanh(x @ kernel + h @ recurrent_kernel + bias)` along the time axis.
 
     Args:
@@ -235,24 +238,10 @@ class SimpleRNN(_Stacked):
         (2, 5, 4)
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        return_sequences: bool = True,
-        reverse: bool = False,
-        key: Any,
-        **options: Any,
-    ) -> None:
-        stack = (num_layers, bidirectional, dropout, return_sequences, reverse)
-        super().__init__(SimpleRNNCell, in_features, hidden_features, *stack, key, options)
+    _cell = SimpleRNNCell
 
 
-class LSTM(_Stacked):
+class LSTM(_Stacked, init=False):
     """Layers of long short-term memory along the time axis: see `nn.LSTMCell`.
 
     Args:
@@ -282,24 +271,10 @@ class LSTM(_Stacked):
         True
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        return_sequences: bool = True,
-        reverse: bool = False,
-        key: Any,
-        **options: Any,
-    ) -> None:
-        stack = (num_layers, bidirectional, dropout, return_sequences, reverse)
-        super().__init__(LSTMCell, in_features, hidden_features, *stack, key, options)
+    _cell = LSTMCell
 
 
-class GRU(_Stacked):
+class GRU(_Stacked, init=False):
     """Layers of gated recurrent units along the time axis: see `nn.GRUCell`.
 
     Args:
@@ -325,21 +300,7 @@ class GRU(_Stacked):
         (2, 5, 8)
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        return_sequences: bool = True,
-        reverse: bool = False,
-        key: Any,
-        **options: Any,
-    ) -> None:
-        stack = (num_layers, bidirectional, dropout, return_sequences, reverse)
-        super().__init__(GRUCell, in_features, hidden_features, *stack, key, options)
+    _cell = GRUCell
 
 
 def _like(value: Any, carry: Any) -> Array:

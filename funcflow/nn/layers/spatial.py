@@ -29,14 +29,14 @@ def extents(what: str, given: Extents, rank: int) -> tuple[int, ...]:
 
 def pairs(what: str, given: int | Sequence[int | Sequence[int]], rank: int) -> Pairs:
     """For each spatial axis how much is at its two ends; a single number counts for both."""
-    ends = tuple(_entries(entry, 2) for entry in _entries(given, rank))
-    if len(ends) != rank or not all(_is_pair(e) for e in ends):
+    ends: tuple[Any, ...] = tuple(_entries(entry, 2) for entry in _entries(given, rank))
+    if len(ends) != rank or not all(map(_is_pair, ends)):
         raise ArgumentError(
             f"{what} must be an integer from 0 up, or {rank} of them, or as many pairs of them, "
             f"got {given!r}",
             mend="give each spatial axis a pair (low, high)",
         )
-    return ends  # type: ignore[return-value]
+    return ends
 
 
 def _entries(given: Any, count: int) -> tuple[Any, ...]:

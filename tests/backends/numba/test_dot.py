@@ -17,6 +17,7 @@ from funcflow.backends.numba import blas, blas_library, kernels, runtime
 from funcflow.backends.numba.dot import LOWERINGS
 from funcflow.backends.planner import Planner
 from funcflow.backends.program import Buffer, HostCall, Program, Routine, View
+from funcflow.backends.schedule import grain
 from funcflow.core import rules
 from funcflow.lax.dot import dot_general_p
 
@@ -386,3 +387,16 @@ def test_nan_and_infinity_spread_as_in_sums() -> None:
     (out,) = execute(planned(ff.lax.dot, lhs, rhs), [lhs, rhs])
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(out, lhs @ rhs)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rhs_order", "times"),
+    [("f", (0, 1), 4), ("d", (0, 1), 2), ("i1", (0, 1), 4), ("f", (1, 0), 2), ("d", (1, 0), 1)],
+)
+def test_what_is_worth_a_thread_grows_with_the_lanes(
+    dtype: str, rhs_order: tuple[int, int], times: int
+) -> None:
+    k, n = 100, 400
+    rhs = np.zeros((k, n) if rhs_order == (0, 1) else (n, k), dtype)
+    (step,) = check(MATMUL, np.zeros((1, k), dtype), rhs, None, rhs_order).steps
+    assert step.grain == times * grain([n, k])

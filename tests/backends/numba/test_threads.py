@@ -307,3 +307,20 @@ def test_a_task_gets_every_number_once():
             ctypes.cast(task, pointer), *map(ctypes.addressof, (one, four, one)), None, 0, 1, 4
         )
     assert sorted(seen) == [1, 2, 3, 4]
+
+
+def test_a_thread_may_keep_to_itself():
+    """With `parallel=False` code runs in the thread that calls it, also where another may not."""
+    program = """
+from funcflow.backends.numba.runner import Mode
+library = load_object(compile_module(CODE))
+record = Record(library.address("fill"), ((0, 0),), (), 10_000, 64, library)
+alone = StepTable(0, 1, [], [record], Mode(parallel=False))
+print(parts(alone), parts(table()), parts(alone))
+"""
+    assert run(program).split() == ["1", "4", "1"]
+    f = ff.jit(lambda x: x * 2 + 1)
+    x = ff.numpy.ones(10**6)
+    with ff.config(parallel=False):
+        alone = f(x)
+    assert (alone == f(x)).all()

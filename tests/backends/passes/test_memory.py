@@ -12,9 +12,10 @@ import funcflow.numpy as fnp
 from funcflow.backends.families.joining import LOWERINGS
 from funcflow.backends.loop_ir import ANY, FIXED, UNIT, Builder, Kernel, Operand
 from funcflow.backends.lower import lower_program
-from funcflow.backends.passes.memory import ALIGNMENT, plan_memory, reads_before_writing
+from funcflow.backends.passes.memory import plan_memory, reads_before_writing
 from funcflow.backends.pipeline import prepare
 from funcflow.backends.program import Buffer, Program, Routine, Step, View, dense_view
+from funcflow.core.memory import ALIGNMENT
 
 F32 = np.dtype("f4")
 

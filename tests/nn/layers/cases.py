@@ -91,6 +91,7 @@ CASES: dict[str, dict[str, Any]] = {
         make=lambda key, dtype: nn.Flatten(),
         inputs=[(5, 3, 2)],
         output=(5, 6),
+        wrong=[[()]],
     ),
     # --- convolutions ---
     "Conv": dict(

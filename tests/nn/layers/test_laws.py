@@ -14,11 +14,16 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import nn
+from funcflow.backends.numba import onednn
 from funcflow.errors import ShapeError
 from funcflow.testing import check_grads
 
 KEY = ff.random.key(0)
 SMALL = {"float16": 1e-2, "bfloat16": 6e-2, "float32": 1e-5}
+
+
+def is_shape(x: Any) -> bool:
+    return isinstance(x, tuple)
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,10 @@ class Case:
     make: Callable[[Any, Any], nn.Module]
     """Makes the layer of a key and a dtype (or None); layers without parameters ignore both."""
     inputs: Sequence[Any]
-    """The arguments of a call, the batch first: shapes of real arrays, or arrays of integers."""
+    """The arguments of a call, the batch first: shapes of real arrays, or arrays of integers.
+
+    An argument may be a list of these.
+    """
     output: Any
     """The shape of what a call gives; for several arrays a tree of shapes."""
     wrong: Sequence[Sequence[Any]] = ()
@@ -40,12 +48,13 @@ class Case:
         return self.make(key, None if dtype is None else fnp.dtype(dtype))
 
     def arguments(self, dtype: Any = None, inputs: Any = None, seed: int = 1) -> list[Any]:
-        inputs = self.inputs if inputs is None else inputs
-        keys = ff.random.split(ff.random.key(seed), len(inputs))
-        return [
-            ff.random.normal(key, x).astype(dtype or fnp.float32) if isinstance(x, tuple) else x
-            for key, x in zip(keys, inputs, strict=True)
-        ]
+        inputs = list(self.inputs if inputs is None else inputs)
+        leaves, treedef = ff.tree.flatten(inputs, is_leaf=is_shape)
+        keys = ff.random.split(ff.random.key(seed), len(leaves))
+        return treedef.unflatten(
+            ff.random.normal(key, x).astype(dtype or fnp.float32) if is_shape(x) else x
+            for key, x in zip(keys, leaves, strict=True)
+        )
 
 
 CASES: dict[str, Case] = {
@@ -121,6 +130,29 @@ def test_gradient_in_training(case: Case) -> None:
     check_grads(trained, (case.layer("float64"), *case.arguments("float64")), order=1)
 
 
+@pytest.mark.skipif(onednn.library() is None, reason="needs the wheel of oneDNN")
+def test_a_training_step_is_native(case: Case) -> None:
+    """Forward and backward, no step is left to Python."""
+
+    def step(inputs: Any, key: Any) -> Any:
+        parameters, rest = nn.partition(inputs, nn.trainable(inputs))
+
+        def loss(parameters: Any) -> Any:
+            layer, args = nn.combine(parameters, rest)
+            output, trained = nn.training(call)(layer, *args, key=key)
+            return sum(fnp.sum(y**2) for y in ff.tree.leaves(output)), trained
+
+        return ff.value_and_grad(loss, has_aux=True)(parameters)
+
+    explanation = ff.jit(step).lower((case.layer(), case.arguments()), KEY).explain()
+    assert not host_steps(explanation), explanation
+
+
+def host_steps(explanation: Any) -> list[Any]:
+    inner = [step for body in explanation.inner for step in host_steps(body)]
+    return [step.computes for step in explanation.steps if step.kind == "host"] + inner
+
+
 def test_ensemble(case: Case) -> None:
     """`vmap` over models, made by `vmap` over keys, is a loop."""
     keys = ff.random.split(KEY, 3)
@@ -128,7 +160,7 @@ def test_ensemble(case: Case) -> None:
     ensemble = ff.vmap(lambda key: case.layer(key=key))(keys)
     assert_same(ensemble, ff.tree.map(lambda *leaves: fnp.stack(leaves), *members))
     args = [case.arguments(seed=seed) for seed in range(3)]
-    stacked = [fnp.stack(column) for column in zip(*args, strict=True)]
+    stacked = ff.tree.map(lambda *xs: fnp.stack(xs), *args)
     outputs = [layer(*xs) for layer, xs in zip(members, args, strict=True)]
     expected = ff.tree.map(lambda *leaves: fnp.stack(leaves), *outputs)
     assert_same(ff.vmap(call)(ensemble, *stacked), expected)
@@ -138,8 +170,18 @@ def test_examples_are_independent(case: Case) -> None:
     if not case.independent:
         pytest.skip("its examples depend on each other")
     layer, args = case.layer(), case.arguments()
-    alone = layer(*(x[1:2] for x in args))
+    alone = layer(*ff.tree.map(lambda x: x[1:2], args))
     assert_same(alone, ff.tree.map(lambda y: y[1:2], layer(*args)))
+
+
+def test_an_empty_batch(case: Case) -> None:
+    if not case.independent:
+        pytest.skip("its examples depend on each other")
+    layer, args = case.layer(), case.arguments()
+    empty = ff.tree.map(lambda x: x[:0], args)
+    expected = ff.tree.map(lambda y: y[:0], layer(*args))
+    assert_same(layer(*empty), expected)
+    assert_same(ff.jit(call)(layer, *empty), expected)
 
 
 def test_flattening_keeps_it(case: Case) -> None:

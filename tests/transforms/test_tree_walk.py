@@ -1,4 +1,4 @@
-"""Trees taken apart level by level, against optree."""
+"""Trees taken apart by functions made of one like them, against optree."""
 
 import collections
 
@@ -7,7 +7,7 @@ import pytest
 
 import funcflow as ff
 import funcflow.numpy as fnp
-from funcflow.transforms.levels import in_order_of, levels
+from funcflow.transforms.tree_walk import ARRAYS, in_order_of, walker
 
 
 def arrays(n):
@@ -27,38 +27,44 @@ TREES = [
 ]
 
 
+MORE = [
+    ([A, B],),
+    ((A, B),),
+    ({"a": A, "b": B},),
+    ({"b": A, "a": B},),
+    ([A], B),
+    ([A], [B]),
+    ([], [A, B]),
+    ([A, B], []),
+    ([A, None],),
+    ([None, A],),
+    ([A],),
+    ([[A]],),
+    ([{"a": A}, {"b": A}],),
+    ([{"a": A, "b": A}, {}],),
+]
+
+
 @pytest.mark.parametrize("args", TREES)
 def test_the_leaves_are_those_of_optree(args):
-    found = levels(args)
-    assert found is not None
+    walk = walker(args)
+    leaves = walk(args)
     expected, tree = ff.tree.flatten((args, {}))
-    got = in_order_of(tree)(found[1])
+    got = in_order_of(tree, walk)(leaves)
     assert isinstance(got, tuple)
     assert len(got) == len(expected)
     assert all(x is y for x, y in zip(got, expected, strict=True))
 
 
-def test_different_trees_have_different_structures():
-    more = [
-        ([A, B],),
-        ((A, B),),
-        ({"a": A, "b": B},),
-        ({"b": A, "a": B},),
-        ([A], B),
-        ([A], [B]),
-        ([], [A, B]),
-        ([A, B], []),
-        ([A, None],),
-        ([None, A],),
-        ([A],),
-        ([[A]],),
-        ([B],),  # an Array, where A is NumPy's
-        ([{"a": A}, {"b": A}],),
-        ([{"a": A, "b": A}, {}],),
-    ]
-    trees = TREES + more
-    structures = [levels(x)[0] for x in trees]
-    assert len(set(structures)) == len(trees)
+@pytest.mark.parametrize("args", TREES + MORE)
+def test_other_structures_are_told(args):
+    """Anything may stand for an array: whoever asks compares what he gets with arrays."""
+    walk = walker(args)
+
+    for other in TREES + MORE:
+        leaves = walk(other)
+        arrays_only = leaves is not None and all(type(x) in ARRAYS for x in leaves)
+        assert arrays_only == (other is args)
 
 
 @ff.tree_util.register_pytree_node_class
@@ -79,14 +85,13 @@ Pair = collections.namedtuple("Pair", "x y")
     [Node([A]), Pair(A, B), collections.OrderedDict(a=A), 1.0, np.float32(1), "text", object()],
 )
 def test_other_nodes_and_leaves_are_left_to_optree(tree):
-    assert levels((tree,)) is None
-    assert levels((A, [tree])) is None
+    assert walker((tree,)) is None
+    assert walker((A, [tree])) is None
 
 
 def test_trees_that_contain_themselves_end():
     tree = [A]
     tree.append(tree)
-    assert levels((tree,)) is None
-    wide = []
-    wide += [wide] * 100
-    assert levels((wide,)) is None
+    assert walker((tree,)) is None
+    first, second = walker(([A, B],))((tree,))
+    assert first is A and second is tree

@@ -1,0 +1,3 @@
+"""Other libraries' functions on arrays of funcflow."""
+
+from funcflow.interop.einops import register_einops as register_einops
