@@ -241,16 +241,22 @@ class GroupWriter:
         count, loops = len(self._group.eqns), self._loops
         lanes = self._narrowest_lanes()
         if _is_heavy(self._group.eqns):
-            return lanes
+            return self._fitting(lanes)
         columns = loops.kept[-2] if loops.crossed else loops.vector
         if columns in loops.reduced or not (loops.crossed or loops.reduced) or count > 4:
-            return 2 * lanes
+            return self._fitting(2 * lanes)
         most = 4 * lanes
         if loops.reduced and count <= 2 and not self._indexed:
             carried = [accumulated_dtype(e).itemsize for e in self._group.operand_places]
             most = max(most, _COLUMN_BYTES // max(4, *carried))
         extent = loops.extents[columns] if columns is not None else 1
         return min(most, max(2 * lanes, 1 << (extent - 1).bit_length()))
+
+    def _fitting(self, lanes: int) -> int:
+        """No more lanes than the vector axis has use for: those without elements cost as much."""
+        axis = self._loops.vector
+        extent = 1 if axis is None else self._loops.extents[axis]
+        return max(2, min(lanes, 1 << (extent - 1).bit_length()))
 
     def _narrowest_lanes(self) -> int:
         widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
@@ -259,7 +265,7 @@ class GroupWriter:
     def _sweep_lanes(self, sinks: list[Any]) -> int:
         """Lanes of a sweep over rows: each is as light as what it computes."""
         eqns = {self._defined[v]: None for s in sinks for v in self._elements_of(s)}
-        return self._narrowest_lanes() * (1 if _is_heavy(eqns) else 2)
+        return self._fitting(self._narrowest_lanes() * (1 if _is_heavy(eqns) else 2))
 
     def _write_body(self) -> None:
         with ExitStack() as stack:
