@@ -1,8 +1,8 @@
 """Rows of few elements, many of them taken as one.
 
-A loop over rows of 3 channels fills 3 lanes of a vector, and begins anew for each row. Where rows lie
-one after the other in every operand, but for those that repeat with each row (a bias, the mean of
-each channel), many rows are one row of a wider array. What repeats is written out for that many
+A loop over rows of 3 channels fills 3 lanes of a vector, and begins anew for each row. Where rows
+lie one after the other in every operand, but for those that repeat with each row (a bias, the mean
+of each channel), many rows are one row of a wider array. What repeats is written out for that many
 rows, in a table in front of the kernel.
 
 A sum over the rows becomes one over those wide rows first. What is left has as many elements as a
@@ -12,8 +12,6 @@ wide row, and is summed up by the steps that merge the blocks.
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import NamedTuple
-
-import numpy as np
 
 from funcflow.backends.loop_ir import ANY, UNIT, Builder, Kernel, Operand
 from funcflow.backends.passes.groups import Group
