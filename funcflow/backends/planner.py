@@ -47,7 +47,7 @@ class Planner:
         self,
         closed: ClosedJaxpr,
         copy: "CopyStep",
-        fill: Callable[[Var, View], Step],
+        fill: Callable[[Var, View], list[Step]],
         virtual: Mapping[Var, JaxprEqn] = MappingProxyType({}),
     ) -> None:
         jaxpr = closed.jaxpr
@@ -78,7 +78,7 @@ class Planner:
         if isinstance(atom, Literal):
             return self.constant(np.asarray(atom.val))
         if atom not in self.views:
-            self.steps.append(self._fill(atom, self.result(atom)))
+            self.steps += self._fill(atom, self.result(atom))
         return self.views[atom]
 
     def apart(self, atom: Atom, changed: Atom) -> View:
@@ -131,7 +131,7 @@ class Planner:
     def store(self, atom: Atom, target: View, eqn: JaxprEqn) -> None:
         """A step that writes a value into a view: a copy, unless it has no view of its own."""
         if isinstance(atom, Var) and atom not in self.views:
-            self.steps.append(self._fill(atom, target))
+            self.steps += self._fill(atom, target)
         else:
             self.copy(self.operand(atom), target, (eqn,))
 
