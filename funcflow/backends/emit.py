@@ -196,6 +196,7 @@ class GroupWriter:
         group, loops, blocks = self._group, self._loops, self._blocks
         stores = [(view, self._written_strides(v, view)) for v, view in writes.items()]
         self._stores = {v: len(self._read_views) + i for i, v in enumerate(writes)}
+        self._useful = self._useful_lanes()
         self._lanes = self._choose_lanes()
         reads = list(zip(self._read_views, self._read_strides, strict=True))
         extents = dict(loops.extents)
@@ -237,8 +238,8 @@ class GroupWriter:
             rows = tuple(map(self._is_row, eqn.outvars))
             key.add(eqn, self._operands(eqn), rows, group.operand_places.get(eqn))
         vector = None if loops.vector is None else self._number[loops.vector]
-        form = len(loops.kept), len(loops.reduced), vector, self._blocks is not None, self._lanes
-        key.finish(form, operands, group, self._stores)
+        form = len(loops.kept), len(loops.reduced), vector, self._blocks is not None
+        key.finish((*form, self._lanes, self._useful), operands, group, self._stores)
         return key
 
     def _written(self, key: KernelKey, operands: tuple[Operand, ...]) -> Written:
@@ -281,10 +282,10 @@ class GroupWriter:
         count, loops = len(self._group.eqns), self._loops
         lanes = self._narrowest_lanes()
         if _is_heavy(self._group.eqns):
-            return self._fitting(lanes)
+            return min(lanes, self._useful)
         columns = loops.kept[-2] if loops.crossed else loops.vector
         if columns in loops.reduced or not (loops.crossed or loops.reduced) or count > 4:
-            return self._fitting(2 * lanes)
+            return min(2 * lanes, self._useful)
         most = 4 * lanes
         if loops.reduced and count <= 2 and not self._indexed:
             carried = [accumulated_dtype(e).itemsize for e in self._group.operand_places]
@@ -292,15 +293,16 @@ class GroupWriter:
         extent = loops.extents[columns] if columns is not None else 1
         return min(most, max(2 * lanes, 1 << (extent - 1).bit_length()))
 
-    def _fitting(self, lanes: int) -> int:
-        """No more lanes than the vector axis has use for: those without elements cost as much.
+    def _useful_lanes(self) -> int:
+        """As many lanes as the vector axis has use for, 128 bytes of the widest element at most.
 
-        Kernels of few elements take no time anyway, and had better be the same for all extents.
+        Lanes without elements cost as much as others. But kernels of few elements take no time
+        anyway, and had better be the same for all extents.
         """
-        axis, extents = self._loops.vector, self._loops.extents
+        axis, extents, most = self._loops.vector, self._loops.extents, 2 * self._narrowest_lanes()
         if axis is None or prod(extents.values()) < _MANY_ELEMENTS:
-            return lanes
-        return max(2, min(lanes, 1 << (extents[axis] - 1).bit_length()))
+            return most
+        return min(most, max(2, 1 << (extents[axis] - 1).bit_length()))
 
     def _narrowest_lanes(self) -> int:
         widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
@@ -309,7 +311,7 @@ class GroupWriter:
     def _sweep_lanes(self, sinks: list[Any]) -> int:
         """Lanes of a sweep over rows: each is as light as what it computes."""
         eqns = {self._defined[v]: None for s in sinks for v in self._elements_of(s)}
-        return self._fitting(self._narrowest_lanes() * (1 if _is_heavy(eqns) else 2))
+        return min(self._narrowest_lanes() * (1 if _is_heavy(eqns) else 2), self._useful)
 
     def _write_body(self) -> None:
         with ExitStack() as stack:
