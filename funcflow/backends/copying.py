@@ -17,22 +17,21 @@ def copy_step(source: View, target: View, eqns: tuple[JaxprEqn, ...] = ()) -> St
     """A step that copies values from one view to another of the same shape."""
     source, target = as_words(source), as_words(target)
     x = Var(ShapedArray(source.shape, source.dtype))
-    step = fill_step(x, target, {}, lambda _: source)
+    (step,) = fill_steps(x, target, {}, lambda _: source)
     return replace(step, eqns=eqns, note="copy")
 
 
-def fill_step(
+def fill_steps(
     x: Var, target: View, virtual: Mapping[Var, JaxprEqn], view_of: Callable[[Atom], View]
-) -> Step:
-    """A step that stores a value, which may be virtual, in a view."""
+) -> list[Step]:
+    """Steps that store a value, which may be virtual, in a view."""
     y = Var(ShapedArray(target.shape, target.dtype))
     group = Group(0)
     group.eqns = [JaxprEqn([x], [y], copy_p, {})]
     place = tuple(None if n == 1 else i for i, n in enumerate(target.shape))
     group.extents = {i: n for i, n in enumerate(target.shape) if n != 1}
     group.places = {y: place}
-    (step,) = GroupWriter(group, virtual, view_of, {y: target}).steps()
-    return step
+    return GroupWriter(group, virtual, view_of, {y: target}).steps()
 
 
 def as_words(view: View) -> View:

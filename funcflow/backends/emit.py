@@ -16,6 +16,7 @@ import numpy as np
 from funcflow.backends.elements import apply, index_as, is_embedded
 from funcflow.backends.kernel_memo import MEMO, KernelKey, Written
 from funcflow.backends.loop_ir import INDEX, Builder, Kernel, Operand, Value
+from funcflow.backends.packed_rows import PackedRows, packed_rows, table
 from funcflow.backends.passes.groups import Group, Place
 from funcflow.backends.passes.kinds import DEAR, VIEWS
 from funcflow.backends.places import (
@@ -32,12 +33,13 @@ from funcflow.core.aval import ShapedArray
 from funcflow.core.jaxpr import Atom, JaxprEqn, Literal, Var
 
 BLOCK_ELEMENTS = 1 << 15
+_MANY_ELEMENTS = 1 << 12  # in a kernel whose time counts
 _COLUMN_BYTES = 1024  # of a row of sums that are carried side by side
 _BLOCKS = -1  # the axis that counts blocks
 
 
 class Blocks(NamedTuple):
-    """How a reduced axis is cut into blocks. It does not depend on the number of threads."""
+    """How an axis is cut into blocks. It does not depend on the number of threads."""
 
     axis: int
     extent: int
@@ -53,6 +55,13 @@ class Blocks(NamedTuple):
         extent = min(size, max(1, BLOCK_ELEMENTS // inner))
         count = -(-size // extent)
         return Blocks(axis, extent, count, size - (count - 1) * extent)
+
+    @staticmethod
+    def of_rows(packed: PackedRows) -> "Blocks":
+        """Blocks of one wide row."""
+        size, extent = packed.row * packed.count, packed.wide
+        count = -(-size // extent)
+        return Blocks(packed.axis, extent, count, size - (count - 1) * extent)
 
 
 class GroupWriter:
@@ -135,30 +144,59 @@ class GroupWriter:
     def steps(self) -> list[Step]:
         """The step that runs the kernel; for a reduction in blocks, also those that merge them."""
         group = self._group
-        loops = self._loops = schedule(
-            group.extents,
-            group.reduced,
-            self._read_strides,
-            [strides_along(view, group.places[v]) for v, view in self._outputs.items()],
-            self._indexed,
-        )
-        blocks = self._blocks = Blocks.of(loops) if group.blocked else None
+        tables, loops, blocks = self._order_loops()
+        self._loops, self._blocks = loops, blocks
         outer = [_BLOCKS, blocks.axis] if blocks else []
         self._order = [*outer, *(a for a in (*loops.kept, *loops.reduced) if a not in outer)]
         self._number = {axis: i for i, axis in enumerate(self._order)}
-        writes, merging = dict(self._outputs), []
+        writes, merging = dict(self._outputs), list[Step]()
         if blocks is not None:
             for eqn in group.operand_places:
                 (v,) = eqn.outvars
-                partial, merge = _partial(v, eqn, blocks.count, self._outputs[v])
-                writes[v] = partial
-                merging.append(merge)
-        return [self._kernel_step(writes), *merging]
+                writes[v], merges = self._merged(eqn, blocks)
+                merging += merges
+        return [*tables, self._kernel_step(writes), *merging]
+
+    def _order_loops(self) -> tuple[list[Step], Schedule, Blocks | None]:
+        """The loops and their blocks, and steps in front of the kernel that write tables."""
+        group = self._group
+        views = self._outputs.items()
+        writes = {v: strides_along(view, group.places[v]) for v, view in views}
+        elements = [s for v, s in writes.items() if not self._is_row(v)]
+        packed = packed_rows(group, self._read_strides, elements, self._indexed)
+        self._packed = packed
+        if packed is None:
+            given = group.extents, group.reduced, self._read_strides, list(writes.values())
+            loops = schedule(*given, self._indexed)
+            return [], loops, Blocks.of(loops) if group.blocked else None
+        tables = list[Step]()
+        for number, strides in enumerate(self._read_strides):
+            if number in packed.repeated:
+                view, step = table(self._read_views[number], strides[packed.axis], packed)
+                self._read_views[number] = view
+                self._read_strides[number] = {_BLOCKS: 0, packed.axis: 1}
+                tables.append(step)
+            else:
+                self._read_strides[number] = packed.strides(strides)
+        loops = packed.schedule
+        return tables, loops, Blocks.of(loops) if group.blocked else Blocks.of_rows(packed)
+
+    def _merged(self, eqn: JaxprEqn, blocks: Blocks) -> tuple[View, list[Step]]:
+        """Where the results of blocks go, and the steps that merge them."""
+        (v,), packed = eqn.outvars, self._packed
+        if packed is None:
+            partial, merge = _partial(v, eqn, blocks.count, self._outputs[v])
+            return partial, [merge]
+        rows, last = _partial(v, eqn, packed.together, self._outputs[v])
+        wide = Var(ShapedArray(rows.shape, rows.dtype))
+        partial, first = _partial(wide, eqn.replace(outvars=[wide]), blocks.count, rows)
+        return partial, [first, last]
 
     def _kernel_step(self, writes: Mapping[Var, View]) -> Step:
         group, loops, blocks = self._group, self._loops, self._blocks
         stores = [(view, self._written_strides(v, view)) for v, view in writes.items()]
         self._stores = {v: len(self._read_views) + i for i, v in enumerate(writes)}
+        self._useful = self._useful_lanes()
         self._lanes = self._choose_lanes()
         reads = list(zip(self._read_views, self._read_strides, strict=True))
         extents = dict(loops.extents)
@@ -200,8 +238,8 @@ class GroupWriter:
             rows = tuple(map(self._is_row, eqn.outvars))
             key.add(eqn, self._operands(eqn), rows, group.operand_places.get(eqn))
         vector = None if loops.vector is None else self._number[loops.vector]
-        form = len(loops.kept), len(loops.reduced), vector, self._blocks is not None, self._lanes
-        key.finish(form, operands, group, self._stores)
+        form = len(loops.kept), len(loops.reduced), vector, self._blocks is not None
+        key.finish((*form, self._lanes, self._useful), operands, group, self._stores)
         return key
 
     def _written(self, key: KernelKey, operands: tuple[Operand, ...]) -> Written:
@@ -222,7 +260,10 @@ class GroupWriter:
         return MEMO.put(key.whole, Written(kernel, tuple(scalars), tuple(origins)))
 
     def _written_strides(self, v: Var, view: View) -> dict[int, int]:
-        place = self._group.places[v]
+        place, packed = self._group.places[v], self._packed
+        if packed is not None:
+            by_block = {_BLOCKS: packed.wide, packed.axis: 1}
+            return by_block if self._is_row(v) else packed.strides(strides_along(view, place))
         if self._blocks and self._is_row(v):  # one result for each block
             return strides_along(view, (_BLOCKS, *place))
         return strides_along(view, place)
@@ -241,16 +282,27 @@ class GroupWriter:
         count, loops = len(self._group.eqns), self._loops
         lanes = self._narrowest_lanes()
         if _is_heavy(self._group.eqns):
-            return lanes
+            return min(lanes, self._useful)
         columns = loops.kept[-2] if loops.crossed else loops.vector
         if columns in loops.reduced or not (loops.crossed or loops.reduced) or count > 4:
-            return 2 * lanes
+            return min(2 * lanes, self._useful)
         most = 4 * lanes
         if loops.reduced and count <= 2 and not self._indexed:
             carried = [accumulated_dtype(e).itemsize for e in self._group.operand_places]
             most = max(most, _COLUMN_BYTES // max(4, *carried))
         extent = loops.extents[columns] if columns is not None else 1
         return min(most, max(2 * lanes, 1 << (extent - 1).bit_length()))
+
+    def _useful_lanes(self) -> int:
+        """As many lanes as the vector axis has use for, 128 bytes of the widest element at most.
+
+        Lanes without elements cost as much as others. But kernels of few elements take no time
+        anyway, and had better be the same for all extents.
+        """
+        axis, extents, most = self._loops.vector, self._loops.extents, 2 * self._narrowest_lanes()
+        if axis is None or prod(extents.values()) < _MANY_ELEMENTS:
+            return most
+        return min(most, max(2, 1 << (extents[axis] - 1).bit_length()))
 
     def _narrowest_lanes(self) -> int:
         widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]
@@ -259,7 +311,7 @@ class GroupWriter:
     def _sweep_lanes(self, sinks: list[Any]) -> int:
         """Lanes of a sweep over rows: each is as light as what it computes."""
         eqns = {self._defined[v]: None for s in sinks for v in self._elements_of(s)}
-        return self._narrowest_lanes() * (1 if _is_heavy(eqns) else 2)
+        return min(self._narrowest_lanes() * (1 if _is_heavy(eqns) else 2), self._useful)
 
     def _write_body(self) -> None:
         with ExitStack() as stack:

@@ -444,8 +444,7 @@ def _names(program: Program) -> dict[Buffer, str]:
 
 def _place(view: View) -> str:
     """Which part of its buffer a view is, if it is not all of it in C order."""
-    whole = view.size * view.dtype.itemsize == view.buffer.nbytes
-    if view.dense and whole:
+    if view.whole:
         return ""
     strides = ",".join(map(str, view.strides))
     return f"[{view.offset}:{strides}]"

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from funcflow.backends.copying import copy_step, fill_step
+from funcflow.backends.copying import copy_step, fill_steps
 from funcflow.backends.emit import GroupWriter
 from funcflow.backends.passes.fuse import Fusion
 from funcflow.backends.passes.groups import Alias, Alone, Group, Node
@@ -45,10 +45,10 @@ def lower_program(
     again = recompute(fusion, closed.jaxpr)
     virtual = fusion.virtual | again
 
-    def fill(v: Var, target: View) -> Step:
-        step = fill_step(v, target, virtual, plan.operand)
-        step.note = "copy: a value that is cheap to compute, stored for who needs all of it"
-        return step
+    def fill(v: Var, target: View) -> list[Step]:
+        steps = fill_steps(v, target, virtual, plan.operand)
+        steps[-1].note = "copy: a value that is cheap to compute, stored for who needs all of it"
+        return steps
 
     plan = Planner(closed, copy_step, fill, virtual)
     plan.parts = _joined(fusion, closed.jaxpr) | _halves(fusion, virtual, plan)

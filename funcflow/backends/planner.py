@@ -47,7 +47,7 @@ class Planner:
         self,
         closed: ClosedJaxpr,
         copy: "CopyStep",
-        fill: Callable[[Var, View], Step],
+        fill: Callable[[Var, View], list[Step]],
         virtual: Mapping[Var, JaxprEqn] = MappingProxyType({}),
     ) -> None:
         jaxpr = closed.jaxpr
@@ -78,8 +78,19 @@ class Planner:
         if isinstance(atom, Literal):
             return self.constant(np.asarray(atom.val))
         if atom not in self.views:
-            self.steps.append(self._fill(atom, self.result(atom)))
+            self.steps += self._fill(atom, self.result(atom))
         return self.views[atom]
+
+    def apart(self, atom: Atom, changed: Atom) -> View:
+        """Where a value lies that is written into another one, a copy if it is a part of that.
+
+        So the other one can change in place.
+        """
+        view = self.operand(atom)
+        whole = self.views.get(changed) if isinstance(changed, Var) else None
+        if whole is None or whole.buffer is not view.buffer:
+            return view
+        return self.copied(view, "a part of what it is written into")
 
     def is_output(self, var: Var) -> bool:
         """Whether a variable is an output of the program."""
@@ -105,7 +116,7 @@ class Planner:
         """The same values in C order: the view itself, or a copy."""
         return view if view.dense else self.copied(view)
 
-    def copied(self, view: View) -> View:
+    def copied(self, view: View, why: str = "into C order") -> View:
         """A copy in C order, which further calls for the same view share."""
         if view in self._copies:
             start, copied = self._copies[view]
@@ -113,14 +124,14 @@ class Planner:
             if written.isdisjoint((view.buffer, copied.buffer)):  # they still have equal values
                 return copied
         copied = self.temporary(view.shape, view.dtype)
-        self.copy(view, copied, why="into C order")
+        self.copy(view, copied, why=why)
         self._copies[view] = len(self.steps), copied
         return copied
 
     def store(self, atom: Atom, target: View, eqn: JaxprEqn) -> None:
         """A step that writes a value into a view: a copy, unless it has no view of its own."""
         if isinstance(atom, Var) and atom not in self.views:
-            self.steps.append(self._fill(atom, target))
+            self.steps += self._fill(atom, target)
         else:
             self.copy(self.operand(atom), target, (eqn,))
 
@@ -176,8 +187,7 @@ class Planner:
         for v in self._jaxpr.outvars:
             view = self.operand(v)
             taken = view.buffer in buffers
-            whole = view.dense and view.size * view.dtype.itemsize == view.buffer.nbytes
-            if view.buffer.role != "output" or not whole or taken:
+            if view.buffer.role != "output" or not view.whole or taken:
                 copied = dense_view("output", view.shape, view.dtype)
                 self.copy(view, copied, why=_why_copied(view, taken))
                 view = copied

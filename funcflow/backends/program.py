@@ -52,6 +52,11 @@ class View(NamedTuple):
             expected *= n
         return True
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the buffer, in C order."""
+        return self.dense and self.size * self.dtype.itemsize == self.buffer.nbytes
+
     def transpose(self, permutation: Sequence[int]) -> "View":
         """The axes in another order."""
         shape = tuple(self.shape[i] for i in permutation)

@@ -183,6 +183,19 @@ def test_each_sweep_has_lanes_of_its_own():
     assert lanes_of(logsumexp, np.ones((4, 100), "f4")) == [32, 16]
 
 
+def test_vectors_are_no_wider_than_a_short_axis():
+    def logsumexp(x):
+        return fnp.sum(fnp.exp(x - fnp.max(x, -1, keepdims=True)), -1)
+
+    def scaled(x, y):
+        return x * y[:, None]
+
+    assert lanes_of(logsumexp, np.ones((2000, 10), "f4")) == [16, 16]
+    assert lanes_of(logsumexp, np.ones((2000, 20), "f4")) == [32, 16]
+    assert lanes_of(logsumexp, np.ones((20, 10), "f4")) == [32, 16]  # one kernel for all extents
+    assert lanes_of(scaled, np.ones((4000, 3), "f4"), np.ones(4000, "f4")) == [4]
+
+
 def test_columns_are_as_wide_as_registers_can_carry():
     def sums(shape, dtype):
         return lanes_of(lambda x: lax.reduce_sum(x, (0,)), np.ones(shape, dtype))

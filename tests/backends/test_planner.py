@@ -56,7 +56,7 @@ def test_what_has_no_view_is_materialised():
 
     def fill(v, target):
         made.append(v)
-        return copy_step(target, target)
+        return [copy_step(target, target)]
 
     plan, jaxpr = planner(lambda x: fnp.sin(x), X, fill=fill)
     (v,) = jaxpr.outvars

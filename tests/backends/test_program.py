@@ -140,3 +140,10 @@ def test_parts_of_complex_numbers(shape):
         strides = [4 * s for s in part.strides]
         start = memory[part.offset :] if z.size else memory
         np.testing.assert_array_equal(as_strided(start, shape, strides), expected)
+
+
+def test_whole_views_are_all_of_a_buffer_in_order():
+    view = dense_view("argument", (3, 4), I32)
+    assert view.whole and view.reshape((4, 3)).whole
+    assert not view.part(0, 0, 2).whole
+    assert not view.transpose((1, 0)).whole

@@ -41,8 +41,9 @@ def test_line_searches_get_what_they_need(problem):
         batch_size=96,
         progress=False,
     )
-    losses_ = fitted.history["loss"]
-    assert losses_[-1] < losses_[0] and sorted(losses_, reverse=True) == losses_
+    values = np.array(fitted.history["loss"])
+    assert values[-1] < 0.5 * values[0]
+    assert (np.diff(values) < 1e-6).all()  # no step leads up, but for roundings at the minimum
 
 
 def test_ensembles_train_under_vmap(problem):

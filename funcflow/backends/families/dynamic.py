@@ -30,7 +30,7 @@ def lower_dynamic_slice(plan: Planner, eqn: JaxprEqn) -> None:
 def lower_dynamic_update_slice(plan: Planner, eqn: JaxprEqn) -> None:
     """The operand is copied to the result, then the update over it."""
     x, update, *places = eqn.invars
-    patch = plan.operand(update)
+    patch = plan.apart(update, x)
     result = plan.result(eqn.outvars[0])
     plan.store(x, result, eqn)
     moved = _moved(plan, result, places, patch.shape)

@@ -34,7 +34,7 @@ COMBINE = {
 
 def lower_scatter(plan: Planner, eqn: JaxprEqn) -> None:
     """Copy the operand, then combine it with the updates."""
-    indices, updates = map(plan.operand, eqn.invars[1:])
+    indices, updates = (plan.apart(v, eqn.invars[0]) for v in eqn.invars[1:])
     operand = eqn.invars[0].aval
     name = eqn.primitive.name
     windows = scatter_windows(

@@ -20,9 +20,11 @@ from funcflow.backends.numba import (
 from funcflow.backends.numba.executable import Executable
 from funcflow.backends.numba.kernels import store
 from funcflow.backends.numba.runner import DEFAULT_MODE, Mode
+from funcflow.backends.passes.carries import Carry, alike_in_place, in_place
+from funcflow.backends.passes.loop_slices import loop_slices
 from funcflow.backends.passes.memory import is_copy, plan_memory, without_idle_copies
 from funcflow.backends.passes.row_blocks import by_row_blocks
-from funcflow.backends.pipeline import lower, prepare
+from funcflow.backends.pipeline import lower, prepare, prepared
 from funcflow.backends.planner import Lowering
 from funcflow.backends.program import HostCall, Program, Routine, Step
 from funcflow.core.config import config
@@ -78,31 +80,40 @@ def _for_awake_threads(step: Step) -> Step:
 
 
 @lru_cache(maxsize=1024)
-def _compiled_body(jaxpr: ClosedJaxpr, mode: Mode = DEFAULT_MODE) -> Executable:
-    """The body of a loop or a branch, which may run again and again.
+def _compiled_body(
+    jaxpr: ClosedJaxpr, carries: tuple[Carry, ...] = (), mode: Mode = DEFAULT_MODE
+) -> Executable:
+    """The body of a loop or a branch, which may run again and again, and what it carries.
 
     In native code it takes subnormal numbers for what its caller does.
-
-    In a loop threads are awake.
     """
-    program = _body_program(jaxpr)
-    steps = [*map(_for_awake_threads, program.steps)]
-    return _executable(replace(program, steps=steps), mode)
+    return _compiled_steps(in_place(_body_program(jaxpr, carries), carries), mode)
+
+
+@lru_cache(maxsize=1024)
+def _compiled_branches(branches: tuple[ClosedJaxpr, ...]) -> list[Executable]:
+    """The branches of a condition, any one of which may run."""
+    return [*map(_compiled_steps, alike_in_place([*map(_body_program, branches)]))]
+
+
+def _compiled_steps(program: Program, mode: Mode = DEFAULT_MODE) -> Executable:
+    """The steps of a body. In a loop threads are awake."""
+    return _executable(replace(program, steps=[*map(_for_awake_threads, program.steps)]), mode)
 
 
 @lru_cache(maxsize=1024)
 def _compiled_blocks(
-    jaxpr: ClosedJaxpr, consts: int, carries: int, length: int
+    jaxpr: ClosedJaxpr, carries: tuple[Carry, ...], length: int
 ) -> Executable | None:
     """The body of a scan, to be run for blocks of rows, if that is possible and pays."""
-    carried = range(consts, consts + carries)
-    program = by_row_blocks(_body_program(jaxpr), carried, length, _begin)
-    return None if program is None else _executable(program)
+    carried = [carry.argument for carry in carries]
+    program = by_row_blocks(_body_program(jaxpr, carries), carried, length, _begin)
+    return None if program is None else _executable(in_place(program, carries))
 
 
 @lru_cache(maxsize=1024)
-def _body_program(jaxpr: ClosedJaxpr) -> Program:
-    return program_of(jaxpr, _begin)
+def _body_program(jaxpr: ClosedJaxpr, carries: tuple[Carry, ...] = ()) -> Program:
+    return lower_program(loop_slices(prepared(jaxpr), carries), LOWERINGS, _begin)
 
 
 def _executable(program: Program, mode: Mode = DEFAULT_MODE) -> Executable:
@@ -118,7 +129,7 @@ def _begin(step: Step) -> None:
 
 LOWERINGS: Mapping[Primitive, Lowering] = {
     **FAMILIES,
-    **control.lowerings(_compiled_body, _compiled_blocks),
+    **control.lowerings(_compiled_body, _compiled_blocks, _compiled_branches),
     **tape.lowerings(_compiled_body, _executable),
     **convolution.LOWERINGS,
     **dot.LOWERINGS,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcflow.backends.numba import blas_library, gemm_kernel, onednn
+from funcflow.backends.numba import blas_library, gemm_kernel, onednn, signals
 from funcflow.backends.numba.blas_code import LOOPS, gemm_text
 from funcflow.backends.numba.blas_library import LETTERS
 from funcflow.backends.planner import Planner
@@ -238,7 +238,8 @@ def gemm_routine(gemm: Gemm) -> Routine | None:
         onednn.begin_products()
         functions = ("dnnl_sgemm", "omp_get_max_threads", "omp_set_num_threads")
         addresses = tuple(lib.address(function) for function in functions)
-        return _routine(gemm.dtype, "onednn", (*addresses, onednn.failure_address()))
+        state = onednn.failure_address()
+        return _routine(gemm.dtype, "onednn", (*addresses, state, signals.mask_address()))
     if work >= _KERNEL and min(m, n, gemm.k) >= _SMALLEST_SIZE and gemm.workspace:
         return _routine(gemm.dtype, "kernel", ())
     found = blas_library.library()

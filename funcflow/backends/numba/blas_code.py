@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from funcflow.backends.numba import gemm_kernel, onednn
+from funcflow.backends.numba import gemm_kernel, onednn, signals
 from funcflow.backends.numba.blas_library import LETTERS
 
 # How many loops over stacks of matrices a routine has.
 LOOPS = 4
 
 # The parameters of a routine. `state` is what native code shares with Python: that of the limit of
-# OpenBLAS's threads, or where oneDNN's failures go.
+# OpenBLAS's threads, or where oneDNN's failures go; oneDNN has `mask` besides, see `signals`.
 _ADDRESSES = ("gemm", "get", "set", "state")
 _SIZES = ("m", "n", "k", "lda", "ldb", "ldc", "transposed_a", "transposed_b")
 _FIELDS = (*_SIZES, "tile_m", "tile_n", "grid_n", "grid", "grain", "range_bytes")
@@ -33,7 +33,8 @@ def gemm_text(name: str, dtype: np.dtype[Any], convention: str) -> str:
     """
     letter = LETTERS[dtype.name]
     setup, lines = _CALLS[convention](name, letter)
-    fields = _FIELDS if convention == "kernel" else (*_ADDRESSES, *_FIELDS)
+    addresses = {"kernel": (), "onednn": (*_ADDRESSES, "mask")}.get(convention, _ADDRESSES)
+    fields = (*addresses, *_FIELDS)
     callee = []
     if convention == "kernel":
         tile = gemm_kernel.micro_tile(dtype)
@@ -45,8 +46,9 @@ def gemm_text(name: str, dtype: np.dtype[Any], convention: str) -> str:
             "  %set.function = inttoptr i64 %set to ptr",
             "  %threads = call i32 %get.function()",
             "  call void %set.function(i32 1)",
+            *signals.HOLD,
         ]
-        leave = ["  call void %set.function(i32 %threads)"]
+        leave = [*signals.RELEASE, "  call void %set.function(i32 %threads)"]
         callee = [onednn.note_text(name)]
     else:
         enter = [f"  call void @{name}_enter(i64 %get, i64 %set, i64 %state)"]
@@ -171,7 +173,7 @@ def _cblas_call(name: str, letter: str) -> tuple[list[str], list[str]]:
 def _onednn_call(name: str, letter: str) -> tuple[list[str], list[str]]:
     """Call oneDNN, which takes what Fortran's interface takes, by value and in C order."""
     real = _REALS[letter]
-    return ["  %function = inttoptr i64 %gemm to ptr"], [
+    return ["  %function = inttoptr i64 %gemm to ptr", *signals.ENTRY], [
         f"  %ta = select i1 %is_ta, i8 {ord('T')}, i8 {ord('N')}",
         f"  %tb = select i1 %is_tb, i8 {ord('T')}, i8 {ord('N')}",
         "  %status = call i32 %function(i8 signext %ta, i8 signext %tb, i64 %rows, i64 %columns, "

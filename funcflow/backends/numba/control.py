@@ -1,9 +1,10 @@
 """Loops and branches as native steps: a body is a table of steps of its own, run again and again.
 
 A loop over a small state is a kernel (`families/recurrences.py`). Other bodies become tables
-(`tables.py`): slices of inputs and of stacked outputs advance by a stride, the carry is handed on
-between two copies of itself. Nothing is unrolled, and nothing of Python runs between iterations. A
-body with host steps is left to a host call, which runs it from Python.
+(`tables.py`): slices of inputs and of stacked outputs advance by a stride; what is carried changes
+in place where it can (`passes/carries.py`), or is handed on between two copies of itself. Nothing
+is unrolled, and nothing of Python runs between iterations. A body with host steps is left to a
+host call, which runs it from Python.
 
 A scan whose body treats the rows of a batch apart runs in parallel, all iterations for a block of
 rows after the other (`passes/row_blocks`).
@@ -16,6 +17,7 @@ import numpy as np
 from funcflow.backends.families import recurrences
 from funcflow.backends.numba import tables
 from funcflow.backends.numba.tables import Body, Slot
+from funcflow.backends.passes.carries import Carry, carries_in_place
 from funcflow.backends.passes.lanes import decide_apart
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import Check, View
@@ -27,22 +29,27 @@ from funcflow.lax.while_binding import while_p
 
 
 def lowerings(
-    compile_body: Callable[[ClosedJaxpr], Body],
-    compile_blocks: Callable[[ClosedJaxpr, int, int, int], Body | None],
+    compile_body: Callable[[ClosedJaxpr, tuple[Carry, ...]], Body],
+    compile_blocks: Callable[[ClosedJaxpr, tuple[Carry, ...], int], Body | None],
+    compile_branches: Callable[[tuple[ClosedJaxpr, ...]], Sequence[Body]],
 ) -> Mapping[Primitive, Lowering]:
     """The lowerings of control flow, with what compiles bodies.
 
     Args:
-        compile_body: compiles a body.
-        compile_blocks: compiles that of a scan to run for blocks of rows, given how many arguments
-            are constants, how many are carried, and the length. None if that cannot be, or is not
-            worth it.
+        compile_body: compiles a body that carries values.
+        compile_blocks: compiles that of a scan to run for blocks of rows, given the length too.
+            None if that cannot be, or is not worth it.
+        compile_branches: compiles those of a `cond`.
     """
 
     def scanned(eqn: JaxprEqn) -> Sequence[Body]:
-        params = eqn.params
-        sizes = params["num_consts"], params["num_carry"], params["length"]
-        return [compile_blocks(params["jaxpr"], *sizes) or compile_body(params["jaxpr"])]
+        jaxpr, carries = eqn.params["jaxpr"], _carries(eqn)
+        blocks = compile_blocks(jaxpr, carries, eqn.params["length"])
+        return [blocks or compile_body(jaxpr, carries)]
+
+    def repeated(eqn: JaxprEqn) -> Sequence[Body]:
+        condition, body = eqn.params["cond_jaxpr"], eqn.params["body_jaxpr"]
+        return [compile_body(condition, ()), compile_body(body, _carries(eqn))]
 
     def lowered(
         lower: Callable[..., None],
@@ -72,15 +79,24 @@ def lowerings(
         scan_p: lowered(_lower_scan, scanned, recurrences.lower_scan),
         while_p: lowered(
             _lower_while,
-            lambda eqn: [compile_body(eqn.params[name]) for name in ("cond_jaxpr", "body_jaxpr")],
+            repeated,
             recurrences.lower_straight,
         ),
         cond_p: lowered(
             _lower_cond,
-            lambda eqn: [compile_body(branch) for branch in eqn.params["branches"]],
+            lambda eqn: compile_branches(eqn.params["branches"]),
             recurrences.lower_straight,
         ),
     }
+
+
+def _carries(eqn: JaxprEqn) -> tuple[Carry, ...]:
+    """Which arguments of a loop's body are which of its results in the iteration before."""
+    params = eqn.params
+    scan = eqn.primitive is scan_p
+    first = params["num_consts" if scan else "body_nconsts"]
+    count = params["num_carry"] if scan else len(eqn.outvars)
+    return tuple(Carry(first + i, i) for i in range(count))
 
 
 # --- scan -----------------------------------------------------------------------------------
@@ -88,18 +104,20 @@ def lowerings(
 
 def _lower_scan(plan: Planner, eqn: JaxprEqn, note: str, body: Body) -> None:
     params = eqn.params
-    length, carries = params["length"], params["num_carry"]
-    operands = [plan.dense(plan.operand(v)) for v in eqn.invars]
-    split = params["num_consts"], params["num_consts"] + carries
-    consts, starts, xs = operands[: split[0]], operands[split[0] : split[1]], operands[split[1] :]
-    results = [plan.result(v) for v in eqn.outvars]
-    carried, ys = results[:carries], results[carries:]
-    pairs = [_pair(plan, start, result) for start, result in zip(starts, carried, strict=True)]
+    length, carries = params["length"], _carries(eqn)
+    split = params["num_consts"], params["num_consts"] + len(carries)
+    starts = eqn.invars[split[0] : split[1]]
+    consts, xs = (
+        [plan.dense(plan.operand(v)) for v in part]
+        for part in (eqn.invars[: split[0]], eqn.invars[split[1] :])
+    )
+    carried = tables.carried(plan, eqn, body, starts, carries)
+    ys = [plan.result(v) for v in eqn.outvars[len(carries) :]]
     slots = [
         *map(Slot.fixed, consts),
-        *(Slot(even, odd) for even, odd in pairs),
+        *(place.before for place in carried),
         *(Slot(x, x, _row(x)) for x in xs),
-        *(Slot(odd, even) for even, odd in pairs),
+        *(place.after for place in carried),
         *(Slot(y, y, _row(y)) for y in ys),
         *tables.private(plan, body),
     ]
@@ -109,17 +127,11 @@ def _lower_scan(plan: Planner, eqn: JaxprEqn, note: str, body: Body) -> None:
     if blocks > 1:
         note = f"{note}; {blocks} blocks of rows run in parallel"
     routine = tables.routine_of_blocks("scan", _SCAN, blocks)
-    words = (length, first, step)
+    note, words = note + tables.note_of(carried), (length, first, step)
     tables.call(plan, eqn, note, routine, [body], [slots], ys, words, blocks=blocks)
-    for (even, odd), result in zip(pairs, carried, strict=True):
-        plan.copy(odd if length % 2 else even, result, (eqn,))
-
-
-def _pair(plan: Planner, start: View, result: View) -> tuple[View, View]:
-    """The two copies of a carried value; the first begins with its start."""
-    even, odd = (plan.temporary(result.shape, result.dtype) for _ in range(2))
-    plan.copy(start, even)
-    return even, odd
+    for even, odd, result in carried:
+        if even is not odd:
+            plan.copy(odd if length % 2 else even, result, (eqn,))
 
 
 def _row(view: View) -> int:
@@ -135,42 +147,38 @@ def _is_counted(check: Check) -> bool:
 
 def _lower_while(plan: Planner, eqn: JaxprEqn, note: str, condition: Body, body: Body) -> None:
     params = eqn.params
-    operands = [plan.dense(plan.operand(v)) for v in eqn.invars]
     first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
-    results = [plan.result(v) for v in eqn.outvars]
-    pairs = [
-        _pair(plan, start, result) for start, result in zip(operands[second:], results, strict=True)
-    ]
+    consts = [plan.dense(plan.operand(v)) for v in eqn.invars[:second]]
+    carried = tables.carried(plan, eqn, body, eqn.invars[second:], _carries(eqn))
     goes_on = plan.temporary((), np.bool_)
-    now = [Slot(even, odd) for even, odd in pairs]
     slots = [
         [
-            *map(Slot.fixed, operands[:first]),
-            *now,
+            *map(Slot.fixed, consts[:first]),
+            *(place.before for place in carried),
             Slot.fixed(goes_on),
             *tables.private(plan, condition),
         ],
         [
-            *map(Slot.fixed, operands[first:second]),
-            *now,
-            *(Slot(odd, even) for even, odd in pairs),
+            *map(Slot.fixed, consts[first:]),
+            *(place.before for place in carried),
+            *(place.after for place in carried),
             *tables.private(plan, body),
         ],
     ]
-    # the carry ends in one copy or the other: the routine puts it where the result is
-    sizes = [r.buffer.nbytes for r in results]
-    moves = [view for pair, r in zip(pairs, results, strict=True) for view in (*pair, r)]
+    # the other values end in one copy or the other: the routine puts them where the results are
+    moved = [place for place in carried if not place.in_place]
+    sizes = [place.result.buffer.nbytes for place in moved]
     failures = [c.count_at for c in tables.checks([condition, body]) if c.count_at is not None]
     tables.call(
         plan,
         eqn,
-        note,
+        note + tables.note_of(carried),
         tables.routine("while", _WHILE),
         [condition, body],
         slots,
-        results,
-        (len(failures), *failures, len(results), *sizes),
-        [goes_on, *moves],
+        [place.result for place in carried],
+        (len(failures), *failures, len(moved), *sizes),
+        [goes_on, *(view for place in moved for view in place)],
     )
 
 
@@ -178,8 +186,18 @@ def _lower_while(plan: Planner, eqn: JaxprEqn, note: str, condition: Body, body:
 
 
 def _lower_cond(plan: Planner, eqn: JaxprEqn, note: str, *branches: Body) -> None:
-    index, *operands = (plan.dense(plan.operand(v)) for v in eqn.invars)
     results = [plan.result(v) for v in eqn.outvars]
+    changed = {
+        carry.argument: results[carry.result] for carry in carries_in_place(branches[0].program)
+    }
+    index = plan.dense(plan.operand(eqn.invars[0]))
+    operands: list[View] = []
+    for number, v in enumerate(eqn.invars[1:]):
+        if number in changed:
+            plan.store(v, changed[number], eqn)
+            operands.append(changed[number])
+        else:
+            operands.append(plan.dense(plan.operand(v)))
     slots = [
         [*map(Slot.fixed, operands), *map(Slot.fixed, results), *tables.private(plan, branch)]
         for branch in branches

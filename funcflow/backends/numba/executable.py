@@ -153,10 +153,14 @@ class Executable:
             self._arenas.append(arena)
 
     def memory(self) -> Memory:
-        """What a call needs, donations aside; Python's steps may need more while they run."""
+        """What a call needs, donations aside; Python's steps may need more while they run.
+
+        What a body changes in place counts as a result.
+        """
         program = self.program
+        results = {v.buffer for v in program.outputs}
         return Memory(
-            sum(v.buffer.nbytes for v in program.arguments),
+            sum(v.buffer.nbytes for v in program.arguments if v.buffer not in results),
             sum(v.buffer.nbytes for v in program.outputs),
             sum(v.buffer.nbytes for v, _ in program.constants),
             self.arena.size,

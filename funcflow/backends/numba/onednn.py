@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcflow.backends.numba import threads
+from funcflow.backends.numba import signals, threads
 from funcflow.backends.planner import Planner
 from funcflow.backends.program import Check, Routine, Step, View
 from funcflow.core.errors import CompileError, OutOfMemoryError
@@ -167,11 +167,16 @@ def begin_products() -> None:
     That takes 30 ms, which pass while the rest of a program is compiled. A product that comes
     sooner waits for it; so does a fork, whose child would wait forever.
     """
-    making = threading.Thread(target=_loaded().multiply, args=(_GENERAL_SIZE,), name="oneDNN")
+    making = threading.Thread(target=_make_products, args=(_loaded(),), name="oneDNN")
     with suppress(RuntimeError):  # there are too many threads, or the interpreter ends
         making.start()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=making.join)
+
+
+def _make_products(library: Library) -> None:
+    signals.hold_back()
+    library.multiply(_GENERAL_SIZE)
 
 
 def _installed(name: str) -> Path | None:

@@ -11,10 +11,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from funcflow.backends.numba.runner import StepTable, native
+from funcflow.backends.passes.carries import Carry, is_in_place
 from funcflow.backends.passes.memory import Arena
 from funcflow.backends.planner import Planner
 from funcflow.backends.program import Check, Program, Routine, View
-from funcflow.core.jaxpr import JaxprEqn
+from funcflow.core.jaxpr import Atom, JaxprEqn
 
 
 class Body(Protocol):
@@ -45,6 +46,57 @@ class Slot(NamedTuple):
     def fixed(view: View) -> "Slot":
         """The same in each iteration."""
         return Slot(view, view)
+
+
+class Carried(NamedTuple):
+    """Where a carried value lies: it changes from one place to the other in an iteration.
+
+    What changes in place has one place, that of the result.
+    """
+
+    even: View
+    odd: View
+    result: View
+
+    @property
+    def in_place(self) -> bool:
+        return self.even is self.odd
+
+    @property
+    def before(self) -> Slot:
+        """What a body gets."""
+        return Slot(self.even, self.odd)
+
+    @property
+    def after(self) -> Slot:
+        """What it gives."""
+        return Slot(self.odd, self.even)
+
+
+def carried(
+    plan: Planner, eqn: JaxprEqn, body: Body, starts: Sequence[Atom], carries: Sequence[Carry]
+) -> list[Carried]:
+    """The places of what a body carries, in which the starts are put.
+
+    The first results of the equation are what it comes to.
+    """
+    places: list[Carried] = []
+    for start, carry, v in zip(starts, carries, eqn.outvars[: len(carries)], strict=True):
+        result = plan.result(v)
+        if is_in_place(body.program, carry):
+            place = Carried(result, result, result)
+        else:
+            even, odd = (plan.temporary(result.shape, result.dtype) for _ in range(2))
+            place = Carried(even, odd, result)
+        plan.store(start, place.even, eqn)
+        places.append(place)
+    return places
+
+
+def note_of(places: Sequence[Carried]) -> str:
+    """What is to be said of what a loop carries."""
+    count = sum(place.in_place for place in places)
+    return f"; {count} of {len(places)} carried values change in place" if count else ""
 
 
 def private(plan: Planner, body: Body) -> list[Slot]:

@@ -16,9 +16,10 @@ import numpy as np
 from funcflow.backends.families.tapes import taped_kernel
 from funcflow.backends.numba import tables
 from funcflow.backends.numba.tables import Body, Slot
+from funcflow.backends.passes.carries import Carry
 from funcflow.backends.passes.lanes import decide_apart
 from funcflow.backends.planner import Lowering, Planner
-from funcflow.backends.program import Check, Program, Routine, View
+from funcflow.backends.program import Check, Program, Routine
 from funcflow.backends.straight.arrays import NotStraight
 from funcflow.core.errors import OutOfMemoryError
 from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
@@ -27,7 +28,8 @@ from funcflow.lax.while_reverse import ended_p, no_end, operands_of, reverse_whi
 
 
 def lowerings(
-    compile_body: Callable[[ClosedJaxpr], Body], executable: Callable[[Program], Body]
+    compile_body: Callable[[ClosedJaxpr, tuple[Carry, ...]], Body],
+    executable: Callable[[Program], Body],
 ) -> Mapping[Primitive, Lowering]:
     """The lowerings, with what compiles bodies and what makes them of programs."""
 
@@ -41,7 +43,8 @@ def lowerings(
         if decide_apart(eqn):
             plan.host(eqn, f"lanes that decide for themselves have no table; {reason}")
             return
-        bodies = [compile_body(eqn.params[name]) for name in ("step_jaxpr", "pull_jaxpr")]
+        step, pull = eqn.params["step_jaxpr"], eqn.params["pull_jaxpr"]
+        bodies = [compile_body(step, ()), compile_body(pull, _carries(eqn))]
         if any(body.table is None for body in bodies):
             plan.host(eqn, "the body of the loop has host steps")
         else:
@@ -91,16 +94,14 @@ def _lower_kernel(plan: Planner, eqn: JaxprEqn, executable: Callable[[Program], 
 
 def _lower_tables(plan: Planner, eqn: JaxprEqn, note: str, step: Body, pull: Body) -> None:
     params = eqn.params
-    operands = [plan.dense(plan.operand(v)) for v in eqn.invars]
     count, step_consts, pull_consts, start, cotangents = operands_of(
-        operands, params["step_jaxpr"], params["step_nconsts"], params["pull_nconsts"]
+        eqn.invars, params["step_jaxpr"], params["step_nconsts"], params["pull_nconsts"]
     )
-    results = [plan.result(v) for v in eqn.outvars]
-    pairs: list[tuple[View, View]] = []
-    for ct, result in zip(cotangents, results, strict=True):
-        even, odd = (plan.temporary(result.shape, result.dtype) for _ in range(2))
-        plan.copy(ct, even)
-        pairs.append((even, odd))
+    carried = tables.carried(plan, eqn, pull, cotangents, _carries(eqn))
+    count, *step_consts = (plan.dense(plan.operand(v)) for v in (count, *step_consts))
+    pull_consts, start = (
+        [plan.dense(plan.operand(v)) for v in part] for part in (pull_consts, start)
+    )
     sizes = [x.size * x.dtype.itemsize for x in start]
     rows, nexts = ([plan.temporary((1,), np.uint8) for _ in start] for _ in range(2))
     read = [Slot(row, row, size) for row, size in zip(rows, sizes, strict=True)]
@@ -114,26 +115,32 @@ def _lower_tables(plan: Planner, eqn: JaxprEqn, note: str, step: Body, pull: Bod
         [
             *map(Slot.fixed, pull_consts),
             *read,
-            *(Slot(even, odd) for even, odd in pairs),
-            *(Slot(odd, even) for even, odd in pairs),
+            *(place.before for place in carried),
+            *(place.after for place in carried),
             *tables.private(plan, pull),
         ],
     ]
-    words = [len(results), *(r.size * r.dtype.itemsize for r in results), *_tape_words(sizes)]
-    moves = [view for pair, r in zip(pairs, results, strict=True) for view in (*pair, r)]
-    others = [count, *moves, *rows, *nexts, *start]
+    moved = [place for place in carried if not place.in_place]
+    words = [len(moved), *(p.result.buffer.nbytes for p in moved), *_tape_words(sizes)]
+    others = [count, *(v for place in moved for v in place), *rows, *nexts, *start]
     tables.call(
         plan,
         eqn,
-        note,
+        note + tables.note_of(carried),
         tables.routine("tape_tables", _OPEN.format(name="tape_tables") + _TABLES),
         [step, pull],
         slots,
-        results,
+        [place.result for place in carried],
         words,
         others,
         (_CHECK,),
     )
+
+
+def _carries(eqn: JaxprEqn) -> tuple[Carry, ...]:
+    """Which arguments of the pull are which of its results in the step before."""
+    first = len(eqn.params["pull_jaxpr"].in_avals) - len(eqn.outvars)
+    return tuple(Carry(first + i, i) for i in range(len(eqn.outvars)))
 
 
 # --- memory -----------------------------------------------------------------------------------

@@ -112,6 +112,11 @@ def is_copy(step: Step) -> bool:
     return isinstance(load, Load) and isinstance(store, Store) and store.value is load.out
 
 
+def is_whole_copy(step: Step) -> bool:
+    """Whether a step copies all of a buffer to another one, each element to where it was."""
+    return is_copy(step) and all(view.whole for view in (*step.reads, *step.writes))
+
+
 def _temporaries(step: Step) -> list[Buffer]:
     views = (*step.reads, *step.writes)
     return list(dict.fromkeys(v.buffer for v in views if v.buffer.role == "temporary"))

@@ -16,7 +16,7 @@ from funcflow.backends.program import Buffer, Program, Step
 def in_order(program: Program) -> Program:
     """The program with its steps in an order that needs less memory."""
     steps = program.steps
-    waits = _dependencies(steps)
+    waits = dependencies(steps, donated=True)
     followers: defaultdict[int, list[int]] = defaultdict(list)
     for i, earlier in enumerate(waits):
         for j in earlier:
@@ -46,8 +46,11 @@ def in_order(program: Program) -> Program:
     return replace(program, steps=list(order.values()))
 
 
-def _dependencies(steps: Sequence[Step]) -> list[set[int]]:
-    """For each step those that must run before it."""
+def dependencies(steps: Sequence[Step], *, donated: bool) -> list[set[int]]:
+    """For each step those that must run before it.
+
+    With `donated`, a result may be given the memory of an argument, once nothing else reads that.
+    """
     readers: defaultdict[Buffer, list[int]] = defaultdict(list)
     writers: defaultdict[Buffer, list[int]] = defaultdict(list)
     found: list[set[int]] = []
@@ -56,8 +59,7 @@ def _dependencies(steps: Sequence[Step]) -> list[set[int]]:
         reads, writes = ({v.buffer for v in views} for views in (step.reads, step.writes))
         before = {j for b in reads | writes for j in writers[b]}
         before |= {j for b in writes for j in readers[b]}
-        # A result may be given the memory of an argument, once nothing else reads that.
-        results = {b.nbytes for b in writes if b.role == "output"}
+        results = {b.nbytes for b in writes if donated and b.role == "output"}
         donors = [b for b in reads if b.role == "argument" and b.nbytes in results]
         before |= {j for b in donors for j in readers[b]}
         if any(eqn.effects for eqn in step.eqns):  # effects keep their order

@@ -8,7 +8,7 @@ some of them, and no step waits for another thread.
 The size of a block depends on shapes alone, so results do not depend on the number of threads.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 
 from funcflow.backends.loop_ir import Kernel, Load, Store, statements
@@ -29,7 +29,7 @@ def block_of(rows: int) -> int:
 
 
 def by_row_blocks(
-    program: Program, carried: range, iterations: int, start: Callable[[Step], None]
+    program: Program, carried: Sequence[int], iterations: int, start: Callable[[Step], None]
 ) -> Program | None:
     """A loop's body as one whose steps can be run for each block of rows apart, if that pays.
 

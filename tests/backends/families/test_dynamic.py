@@ -63,3 +63,16 @@ def test_other_places_and_shapes_share_a_kernel(check: Any, numbers: Any) -> Non
 def test_mapped_slices(check: Any, numbers: Any) -> None:
     x, i = numbers.array(5, 10, 2), numbers.indices(-3, 12, 5)
     check(ff.vmap(lambda x, i: lax.dynamic_slice(x, (i, i), (3, 1))), x, i)
+
+
+def test_a_part_of_an_array_is_put_into_it(check: Any, numbers: Any) -> None:
+    """It is read before any of it is written, so the array may change in place."""
+    x = numbers.array(8)
+
+    def shifted(x: Any, i: Any) -> Any:
+        return lax.dynamic_update_slice(x, x[:-2], (i,))
+
+    for i in (0, 1, 2):
+        check(shifted, x, np.int32(i))
+    notes = [step.note for step in ff.jit(shifted).explain(x, np.int32(1)).steps]
+    assert "copy: a part of what it is written into" in notes

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from funcflow.backends.numba import blas, blas_library, onednn, runtime
+from funcflow.backends.numba import blas, blas_library, onednn, runtime, signals
 from funcflow.backends.numba.blas_code import gemm_text
 from funcflow.backends.numba.blas_library import LETTERS
 from funcflow.backends.numba.kernels import batch_text
@@ -28,7 +28,7 @@ def addresses(convention: str, letter: str) -> tuple[int, ...]:
         if lib is None or letter != "s":
             pytest.skip("no such function")
         names = ("dnnl_sgemm", "omp_get_max_threads", "omp_set_num_threads")
-        return (*map(lib.address, names), onednn.failure_address())
+        return (*map(lib.address, names), onednn.failure_address(), signals.mask_address())
     found = blas_library.numpy_library() if convention == "cblas" else blas_library.scipy_library()
     if found is None:
         pytest.skip("no such library")

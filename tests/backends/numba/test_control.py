@@ -252,3 +252,167 @@ def test_a_failure_of_another_thread_that_ended_a_loop_is_raised_here_too():
 
     with pytest.raises(errors.OutOfMemoryError, match="in this thread or in another one"):
         executable._checked(run, [check])(None, None, None)
+
+
+# --- in place -----------------------------------------------------------------------------------
+
+N = 6
+
+
+def random_body(seed):
+    """A body that reads and updates parts of what it carries, in random order."""
+
+    def pick(r, items):
+        return items[r.integers(len(items))]
+
+    def body(i, carry):
+        r = np.random.default_rng(seed)
+        values, new = list(carry), list(carry)
+        for _ in range(r.integers(2, 9)):
+            k, source, op = r.integers(len(new)), pick(r, values), r.integers(9)
+            at, x = (i * int(r.integers(1, 5)) + int(r.integers(N))) % N, new[k]
+            if op == 0:
+                new[k] = lax.dynamic_update_slice(x, source[1:3] * 0.5, (at,))
+            elif op == 1:
+                new[k] = x.at[at].set(source[int(r.integers(N))])
+            elif op == 2:
+                new[k] = x.at[at].add(source[at] * 0.25)
+            elif op == 3:
+                new[k] = lax.dynamic_update_slice(x, source[1:4], (at,))
+            elif op == 4:
+                new[k] = lax.cond(
+                    x[0] > 0, lambda x, y: x.at[1].set(y[0]), lambda x, y: x, x, source
+                )
+            elif op == 5:
+                new[k] = lax.fori_loop(0, 2, lambda j, x: x.at[j].add(x[j - 1] * 0.5), x)
+            elif op == 6:
+                j = r.integers(len(new))
+                new[k], new[j] = new[j], new[k]
+            elif op == 7:
+                values.append(fnp.sin(source) + x)
+            else:
+                new[k] = x * 0.5 + source
+        return tuple(new), (pick(r, values), pick(r, new))
+
+    return body
+
+
+def random_loop(seed):
+    body, length = random_body(seed), seed % 4
+
+    def steps(carry):
+        return lax.while_loop(
+            lambda c: c[0] < length, lambda c: (c[0] + 1, *body(c[0], c[1:])[0]), (0, *carry)
+        )
+
+    def f(*carry):
+        if seed % 3:
+            return lax.scan(lambda c, i: body(i, c), carry, fnp.arange(length), reverse=seed % 2)
+        return steps(carry)
+
+    return f
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_changes_in_place(seed):
+    f = random_loop(seed)
+    lanes = [np.random.default_rng(seed).standard_normal((3, N)).astype("f4") for _ in range(3)]
+    for g, args in ((f, [x[0] for x in lanes]), (ff.vmap(f), lanes)):
+        kept = [x.copy() for x in args]
+        got = ff.jit(g)(*args)
+        with ff.disable_jit():
+            expected = g(*args)
+        for a, b in zip(ff.tree.leaves(got), ff.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        for x, y in zip(args, kept, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 7, 9])
+def test_gradients_of_random_changes(seed):
+    """Their sums change in place too."""
+    f = random_loop(seed)
+    args = [np.random.default_rng(seed).standard_normal(N).astype("f4") for _ in range(3)]
+
+    def loss(*args):
+        return sum(fnp.sum(x**2) for x in ff.tree.leaves(f(*args)))
+
+    got = ff.jit(ff.grad(loss, argnums=(0, 1, 2)))(*args)
+    with ff.disable_jit():
+        expected = ff.grad(loss, argnums=(0, 1, 2))(*args)
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def remember(i, c):
+    memory, h = c
+    return memory.at[i].set(h), fnp.tanh(h @ W + memory[i - 1])
+
+
+def looped(steps):
+    return lambda memory, h: lax.fori_loop(1, steps, remember, (memory, h))
+
+
+def waited(memory, h):
+    return lax.while_loop(
+        lambda c: c[0] < 9, lambda c: (c[0] + 1, *remember(c[0], c[1:])), (0, memory, h)
+    )
+
+
+def chosen(memory, h):
+    def step(i, c):
+        return lax.cond(c[1][0] > 0, lambda c: remember(i, c), lambda c: c, c)
+
+    return lax.fori_loop(1, 9, step, (memory, h))
+
+
+def twice(memory, h):
+    return lax.fori_loop(0, 3, lambda i, c: looped(4)(*c), (memory, h))
+
+
+@pytest.mark.parametrize(
+    "f", [looped(9), waited, lambda m, x: ff.vmap(looped(9))(m[None], x[None])]
+)
+def test_no_step_copies_what_changes_in_place(f):
+    explanation = ff.jit(f).explain(np.zeros((1000, 5), "f4"), X)
+    assert "carried values change in place" in str(explanation)
+    assert not [s for body in explanation.inner for s in body.steps if s.is_copy]
+
+
+@pytest.mark.parametrize("f", [chosen, twice])
+def test_no_loop_or_branch_inside_copies_either(f):
+    explanation = ff.jit(f).explain(np.zeros((1000, 5), "f4"), X)
+    for body in explanation.inner:
+        assert [s.result for s in body.steps if s.is_copy and "1000" in s.result] == []
+
+
+def test_explain_says_what_has_two_copies():
+    def step(x, i):
+        new = x.at[i].set(1)
+        return new, x @ fnp.sort(new)
+
+    text = str(ff.jit(lambda x: lax.scan(step, x, fnp.arange(4))).explain(X))
+    assert "not in place, since a step that needs the new value reads the old one" in text
+    assert "change in place" not in text
+
+
+def test_bodies_count_what_changes_in_place_once():
+    memory = np.zeros((1000, 5), "f4")
+    (body,) = ff.jit(looped(9)).explain(memory, X).inner
+    assert memory.nbytes < body.memory.arguments + body.memory.outputs < 2 * memory.nbytes
+
+
+def test_the_cache_of_a_decoder_changes_in_place():
+    decoder = ff.nn.TransformerDecoder(2, 8, num_heads=2, key=ff.random.key(0))
+    cache = decoder.init_cache(1, 4096)
+
+    def decode(x):
+        def step(carry, _):
+            y, cache = decoder(carry[0], cache=carry[1])
+            return (y, cache), y
+
+        return lax.scan(step, (x, cache), None, length=3)[1]
+
+    explanation = ff.jit(decode).explain(fnp.ones((1, 1, 8)))
+    copied = [s for body in explanation.inner for s in body.steps if s.is_copy]
+    assert not [s for s in copied if s.nbytes >= cache[0].seen.key.nbytes]

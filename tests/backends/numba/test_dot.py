@@ -400,3 +400,23 @@ def test_what_is_worth_a_thread_grows_with_the_lanes(
     rhs = np.zeros((k, n) if rhs_order == (0, 1) else (n, k), dtype)
     (step,) = check(MATMUL, np.zeros((1, k), dtype), rhs, None, rhs_order).steps
     assert step.grain == times * grain([n, k])
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "n", "rhs_order", "in_kernel"),
+    [
+        (500, 1, 3, (0, 1), True),
+        (500, 1, 300, (1, 0), True),
+        (500, 2, 64, (0, 1), True),
+        (500, 2, 64, (1, 0), False),  # nothing lies along the columns
+        (500, 2, 6, (0, 1), False),
+        (500, 3, 64, (0, 1), False),
+    ],
+)
+def test_shallow_products_are_kernels(
+    m: int, k: int, n: int, rhs_order: tuple[int, int], in_kernel: bool
+) -> None:
+    rng = np.random.default_rng(5)
+    lhs, rhs = sample(rng, (m, k), "f"), sample(rng, (k, n) if rhs_order == (0, 1) else (n, k), "f")
+    (step,) = check(MATMUL, lhs, rhs, None, rhs_order).steps
+    assert isinstance(step.work, Kernel) == in_kernel
