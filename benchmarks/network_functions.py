@@ -307,6 +307,7 @@ class AlexNet:
     batch_size: int = 16
     size: int = 224
     hidden: int = 4096
+    momentum: ClassVar[bool] = True
 
     def init(self) -> Params:
         draw, side = Draws(), self.size // 32 - 1

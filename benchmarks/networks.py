@@ -168,7 +168,7 @@ def tables(quick: bool) -> list[Table]:
         times.append(Row(f"{name}, inference", size(network), TARGET, inference))
         memory.append(Row(name, size(network), MEMORY_TARGET, partial(step_memory, name)))
     return [
-        Table("networks", times, in_readme=True),
+        Table("networks", times),
         Table("networks-memory", memory, unit="MB"),
     ]
 

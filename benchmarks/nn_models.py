@@ -26,6 +26,8 @@ def loaded(model: Any, params: Any) -> Any:
 
 
 class ImageCNN(nn.Module):
+    """Two blocks of convolutions, then dense layers."""
+
     convolutions: tuple[nn.Conv2d, ...]
     hidden: nn.Linear
     out: nn.Linear
@@ -54,6 +56,8 @@ class ImageCNN(nn.Module):
 
 
 class LSTMClassifier(nn.Module):
+    """Embedded words through an LSTM, whose last state is classified."""
+
     words: nn.Embedding
     lstm: nn.LSTM
     out: nn.Linear
@@ -68,6 +72,8 @@ class LSTMClassifier(nn.Module):
 
 
 class SentenceCNN(nn.Module):
+    """Convolutions of three widths over embedded words, and the maximum of each filter."""
+
     words: nn.Embedding
     convolutions: tuple[nn.Conv1d, ...]
     out: nn.Linear
@@ -109,6 +115,8 @@ class Transformer(nn.Module):
 
 
 class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut, which has one where the shape changes."""
+
     first: nn.Conv2d
     first_norm: nn.BatchNorm
     second: nn.Conv2d
@@ -135,6 +143,8 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
+    """Four stages of two residual blocks."""
+
     stem: nn.Conv2d
     stem_norm: nn.BatchNorm
     pool: nn.MaxPool2d
@@ -161,6 +171,8 @@ class ResNet18(nn.Module):
 
 
 class AlexNet(nn.Module):
+    """Five convolutions and three dense layers."""
+
     convolutions: tuple[nn.Conv2d, ...]
     dense: tuple[nn.Linear, ...]
     pool: nn.MaxPool2d

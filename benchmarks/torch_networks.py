@@ -21,14 +21,16 @@ LSTM_NAMES = {"kernel": "weight_ih_l0", "recurrent_kernel": "weight_hh_l0", "bia
 
 def load(module: nn.Module, params: Params | list[Params]) -> None:
     """Sets the parameters of layers and of those within them."""
-    named = params.items() if isinstance(params, dict) else enumerate(params)
+    named = (
+        params if isinstance(params, dict) else {str(i): layer for i, layer in enumerate(params)}
+    )
     with torch.no_grad():
-        for name, value in named:
+        for name, value in named.items():
             if isinstance(value, np.ndarray):
                 names = LSTM_NAMES if isinstance(module, nn.LSTM) else NAMES
                 getattr(module, names.get(name, name)).copy_(_turned(module, name, value))
             else:
-                load(module.get_submodule(str(name)), value)
+                load(module.get_submodule(name), value)
 
 
 def _turned(module: nn.Module, name: str, value: np.ndarray) -> Tensor:
@@ -50,6 +52,8 @@ def flattened(x: Tensor) -> Tensor:
 
 
 class ImageCNN(nn.Module):
+    """Two blocks of convolutions, then dense layers."""
+
     def __init__(self, network: networks.ImageCNN) -> None:
         super().__init__()
         channels = [(3, 32), (32, 32), (32, 64), (64, 64)]
@@ -85,6 +89,8 @@ class LSTMClassifier(nn.Module):
 
 
 class SentenceCNN(nn.Module):
+    """Convolutions of three widths over embedded words, and the maximum of each filter."""
+
     def __init__(self, network: networks.SentenceCNN) -> None:
         super().__init__()
         width, filters = network.width, network.filters
@@ -109,6 +115,8 @@ class Transformer(torch_models.Transformer):
 
 
 class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut, which has one where the shape changes."""
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         stride = 1 if inputs == outputs else 2
@@ -126,6 +134,8 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
+    """Four stages of two residual blocks."""
+
     def __init__(self, network: networks.ResNet18) -> None:
         super().__init__()
         widths = network.widths
@@ -146,6 +156,8 @@ class ResNet18(nn.Module):
 
 
 class AlexNet(nn.Module):
+    """Five convolutions and three dense layers."""
+
     def __init__(self, network: networks.AlexNet) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(

@@ -8,7 +8,11 @@ from funcflow.backends.numba import blas, blas_library, onednn, runtime
 
 @pytest.mark.parametrize("size", [1, 8, 50, 96, 128, 200, 512, 1000, 4096])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 16), (16, 1)])
-def test_tiles_cover_the_result(size: int, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("processors", [1, 2, 16])
+def test_tiles_cover_the_result(
+    size: int, shape: tuple[int, int], processors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blas, "_PROCESSORS", processors)
     m, n = (size * s for s in shape)
     gemm = blas.Gemm(np.dtype("f"), m, n, size, size, n, n)
     tile_m, tile_n = gemm.tile
@@ -17,10 +21,12 @@ def test_tiles_cover_the_result(size: int, shape: tuple[int, int]) -> None:
     assert gemm.units * gemm.grain >= min(gemm.units, 2) and gemm.grain >= 1
     if gemm.units > 1:
         assert min(tile_m, m) >= min(m, 32) and min(tile_n, n) >= min(n, 32)
-    assert (gemm.units > 1) == (m * n * size >= 1 << 19 and max(m, n) >= 64)
+    large = m * n * size >= 1 << 19 and max(m, n) >= 64
+    assert (gemm.units > 1) == (large and processors > 1)
 
 
-def test_stacks_are_cut_less() -> None:
+def test_stacks_are_cut_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "_PROCESSORS", 16)
     one = blas.Gemm(np.dtype("f"), 512, 512, 512, 512, 512, 512)
     two, many = (
         blas.Gemm(np.dtype("f"), *[512] * 6, loops=((count, 0, 0, 512**2),)) for count in (2, 64)
@@ -63,9 +69,21 @@ def test_which_code_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
         ((32, 400, 2560), (32, 112)),  # fewer rows are no tile
     ],
 )
-def test_tiles_are_even(sizes: tuple[int, int, int], tile: tuple[int, int]) -> None:
+def test_tiles_are_even(
+    sizes: tuple[int, int, int], tile: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blas, "_PROCESSORS", 16)
     m, n, k = sizes
     assert blas.Gemm(np.dtype("f"), m, n, k, k, n, n).tile == tile
+
+
+@pytest.mark.parametrize(("processors", "units"), [(1, 1), (2, 2), (3, 8), (4, 4), (8, 8), (64, 8)])
+def test_processors_get_as_many_tiles(
+    processors: int, units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each packs its operands anew, so there are no more than come out even."""
+    monkeypatch.setattr(blas, "_PROCESSORS", processors)
+    assert blas.Gemm(np.dtype("f"), 512, 512, 512, 512, 512, 512).units == units
 
 
 def test_parts_may_be_whole_rows() -> None:
