@@ -51,6 +51,14 @@ class Checkpoint(Callback):
         self.keep = keep
         self._monitor = None if monitor is None else Monitor(monitor, mode)
         self.memory = None if self._monitor is None else self._monitor.worst
+        self._saved: int | None = None  # the step that the newest checkpoint, or the start, is of
+
+    def on_train_begin(self, run: Run) -> None:
+        self._saved = None
+
+    def on_epoch_begin(self, run: Run) -> None:
+        if self._saved is None:
+            self._saved = int(run.state.step)
 
     def on_batch_end(self, run: Run) -> None:
         if self.every is not None and int(run.state.step) % self.every == 0:
@@ -64,11 +72,13 @@ class Checkpoint(Callback):
             self._save(run)
 
     def on_interrupt(self, run: Run) -> None:
-        if self._monitor is None:
+        # A training that made no step must not take the place of what was saved before.
+        if self._monitor is None and self._saved not in (None, int(run.state.step)):
             self._save(run)
 
     def _save(self, run: Run) -> None:
-        save(self.directory, _tree(run), step=int(run.state.step), keep=self.keep)
+        self._saved = int(run.state.step)
+        save(self.directory, _tree(run), step=self._saved, keep=self.keep)
 
 
 def resume(directory: str | os.PathLike[str], run: Run) -> None:

@@ -99,6 +99,17 @@ def test_another_model_is_refused(problem, tmp_path):
     smaller = problem._replace(model=problem.model[:1])
     with pytest.raises(errors.CheckpointError, match=r"\['model'\].layers\[4\].kernel: is in the"):
         fit(smaller, callbacks=[train.Checkpoint(tmp_path)], resume_from=tmp_path)
+    assert train.saved_steps(tmp_path) == [12]
+    train.load_model(tmp_path, problem.model)
+
+
+def test_a_training_without_a_step_saves_nothing(problem, tmp_path):
+    """The checkpoint of an earlier training stays if the next one fails at once."""
+    fit(problem, callbacks=[train.Checkpoint(tmp_path)])
+    x, y = problem.data
+    with pytest.raises(errors.ShapeError):
+        fit(problem._replace(data=(x[:, :1], y)), callbacks=[train.Checkpoint(tmp_path)])
+    assert train.saved_steps(tmp_path) == [12]
 
 
 def test_the_best_model_is_kept(problem, tmp_path):
