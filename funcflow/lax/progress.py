@@ -25,7 +25,7 @@ from funcflow.lax.bitwise import bitwise_and
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import lt
 from funcflow.lax.forms import add
-from funcflow.lax.pieces import Run, in_pieces, size_without_rest
+from funcflow.lax.pieces import Run, Stretch, in_pieces, in_stretches, size_without_rest
 
 PIECES = 100
 _UNKNOWN = np.int64(-1)
@@ -46,8 +46,8 @@ def check_label(loop: str, progress: Any) -> None:
         )
 
 
-def shown(scan: Run, label: str, multiple: int = 1) -> Run:
-    """What runs scans under a bar, in pieces of a multiple of so many steps."""
+def shown(scan: Run, label: str, stretches: Sequence[Stretch]) -> Run:
+    """What runs a scan in stretches under a bar; `scan` runs loops over their pieces."""
 
     def run(
         jaxpr: ClosedJaxpr,
@@ -60,21 +60,40 @@ def shown(scan: Run, label: str, multiple: int = 1) -> Run:
         if not length:
             return scan(jaxpr, consts, carry, xs, length, reverse)
         number, _ = _call("begin", label, np.int64(length))
+        counted = [s._replace(run=_counted(scan, label, s, length)) for s in stretches]
+        with progress_bar.whole_lines():
+            outs = in_stretches(counted)(jaxpr, [number, *consts], carry, xs, length, reverse)
+        _call("end", label, number, *_watched(outs))
+        return outs
 
+    return run
+
+
+def _counted(scan: Run, label: str, stretch: Stretch, total: int) -> Run:
+    """What runs a stretch of a scan of `total` steps in pieces, and counts the steps of each.
+
+    The first of the constants is the bar's number.
+    """
+    least = stretch.unit * -(-total // (PIECES * stretch.unit))
+    size = size_without_rest(stretch.steps, least, 2 * least, stretch.unit)
+
+    def run(
+        jaxpr: ClosedJaxpr,
+        consts: Sequence[Any],
+        carry: Sequence[Any],
+        xs: Sequence[Any],
+        length: int,
+        reverse: bool,
+    ) -> list[Any]:
         def piece(
             consts: Sequence[Any], carry: Sequence[Any], xs: Sequence[Any], steps: int
         ) -> list[Any]:
             number, *others = consts
-            outs = scan(jaxpr, others, carry, xs, steps, reverse)
+            outs = stretch.run(jaxpr, others, carry, xs, steps, reverse)
             _call("advance", label, number, np.int64(steps), *_watched(outs))
             return outs
 
-        least = multiple * -(-length // (PIECES * multiple))
-        size = size_without_rest(length, least, 2 * least, multiple)
-        with progress_bar.whole_lines():
-            outs = in_pieces(scan, piece, size, [number, *consts], carry, xs, length, reverse)
-        _call("end", label, number, *_watched(outs))
-        return outs
+        return in_pieces(scan, piece, size, consts, carry, xs, length, reverse)
 
     return run
 

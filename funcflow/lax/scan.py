@@ -19,9 +19,9 @@ from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.carry import common_length, trace_body
-from funcflow.lax.checkpointed import checkpointed, segment_length
+from funcflow.lax.checkpointed import checkpointed, segments
 from funcflow.lax.forms import add_p
-from funcflow.lax.pieces import Run
+from funcflow.lax.pieces import Run, Stretch, in_stretches
 from funcflow.lax.progress import check_label, shown
 from funcflow.lax.residuals import composed, recomputation
 from funcflow.lax.shape import instantiate, moveaxis, zeros
@@ -54,9 +54,9 @@ def scan(
         unroll: accepted for compatibility: how many steps the compiler may write out.
         checkpoint: what the reverse pass saves: by default, what it needs of every step. With a
             number, the carry of every so many steps, from which it computes these again when
-            it comes to them; with "sqrt", that of every sqrt(n) of n steps, which takes memory
-            for about 2 sqrt(n) carries if a step needs no more than one (and if it does, with
-            `checkpoint(f)` for the body).
+            it comes to them; with "sqrt", that of about every sqrt(n) of n steps, which takes
+            memory for less than 2 sqrt(n) carries if a step needs no more than one (and if it does,
+            with `checkpoint(f)` for the body).
         progress: a label: shows a bar on stderr while the loop runs (lines, where that is no
             terminal) a few times per second. Steps are counted after each of at most a hundred
             pieces of the loop, in compiled loops by native code: a bar costs a compiled call less
@@ -115,11 +115,13 @@ def _row(x: ShapedArray) -> ShapedArray:
 def scan_of(loop: str, length: int, checkpoint: Any, progress: Any) -> Run:
     """What runs a scan of so many steps with these arguments of `scan`."""
     check_label(loop, progress)
-    run, segment = bind_scan, 1
+    stretches = [Stretch(length, bind_scan)]
     if checkpoint is not None:
-        segment = segment_length(loop, checkpoint, length)
-        run = checkpointed(run, segment)
-    return run if progress is None else shown(run, progress, segment)
+        stretches = [
+            Stretch(steps, checkpointed(bind_scan, segment), segment)
+            for steps, segment in segments(loop, checkpoint, length)
+        ]
+    return in_stretches(stretches) if progress is None else shown(bind_scan, progress, stretches)
 
 
 def bind_scan(

@@ -7,7 +7,7 @@ import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import errors, lax
 from funcflow.core.jaxpr import subjaxprs
-from funcflow.lax.checkpointed import segment_length
+from funcflow.lax.checkpointed import segments
 from funcflow.testing import check_laws
 
 F = np.float32
@@ -133,10 +133,21 @@ def states_of_gradient(step, **options):
 
 
 @pytest.mark.parametrize("length", [400, 10_000, 10_007])
-def test_the_root_takes_memory_for_twice_as_many_states(length):
+def test_the_root_takes_memory_for_less_than_twice_as_many_states(length):
     assert states_of_gradient(fnp.sin, length=length) > length
-    # one of these for the state and a few that a step needs; a segment may be longer than the root
-    assert states_of_gradient(fnp.sin, length=length, checkpoint="sqrt") < 2.1 * length**0.5 + 5
+    # one of these for the state and a few that a step needs
+    assert states_of_gradient(fnp.sin, length=length, checkpoint="sqrt") < 1.9 * length**0.5 + 5
+
+
+@pytest.mark.parametrize("checkpoint", [100, 120, "sqrt"])
+def test_cotangents_of_inputs_are_written_where_they_are_returned(checkpoint):
+    """Whether or not there is a rest: no copy of all of them is in memory meanwhile."""
+
+    def f(xs):
+        return lax.scan(lambda c, x: (fnp.sin(c * x), None), C, xs, checkpoint=checkpoint)[0]
+
+    xs = np.ones(10_000, F)
+    assert ff.jit(ff.grad(f)).lower(xs).memory().temporaries < xs.nbytes / 10
 
 
 def test_within_a_segment_a_step_saves_what_it_likes():
@@ -238,7 +249,33 @@ def test_the_root_of_a_length_needs_known_bounds():
 
 
 @pytest.mark.parametrize(
-    ("length", "segment"), [(0, 1), (1, 1), (2, 2), (100, 10), (101, 11), (10**6, 1000)]
+    ("length", "expected"),
+    [
+        *((0, [(0, 1)]), (1, [(1, 1)]), (2, [(2, 2)]), (101, [(101, 11)])),
+        *((100, [(70, 10), (30, 5)]), (10**6, [(750_000, 1000), (250_000, 500)])),
+    ],
 )
-def test_the_root_of_a_length(length, segment):
-    assert segment_length("scan", "sqrt", length) == segment
+def test_the_segments_of_the_root(length, expected):
+    assert segments("scan", "sqrt", length) == expected
+
+
+@pytest.mark.parametrize("length", [10**5, 10**6, 10**6 + 3, 10**8 + 7])
+def test_segments_of_the_root_need_less_memory_than_equal_ones(length):
+    found, starts, needed = segments("scan", "sqrt", length), 0, list[int]()
+    for steps, segment in found:
+        assert steps % segment == 0
+        starts += steps // segment
+        needed.append(starts + segment)
+    assert sum(steps for steps, _ in found) == length
+    assert max(needed) < 1.83 * length**0.5
+
+
+def test_a_bar_costs_no_evaluation():
+    """Its pieces are loops of segments, which are checkpointed themselves."""
+
+    def gradient(**options):
+        step = lambda c, x: (lax.sin(c), None)  # noqa: E731
+        f = ff.grad(lambda c: lax.scan(step, c, length=600, checkpoint=3, **options)[0])
+        return ff.jaxpr_to_text(ff.make_jaxpr(f)(C)).count(" = sin ")
+
+    assert gradient(progress="go") == gradient() == 2

@@ -7,7 +7,14 @@ from funcflow.core.array import aval_of
 from funcflow.core.staging import stage_out
 from funcflow.lax.arithmetic import mul
 from funcflow.lax.forms import add
-from funcflow.lax.pieces import Pieces, in_pieces, size_without_rest, step_in_pieces
+from funcflow.lax.pieces import (
+    Pieces,
+    Stretch,
+    in_pieces,
+    in_stretches,
+    size_without_rest,
+    step_in_pieces,
+)
 from funcflow.lax.scan import bind_scan
 
 XS = np.linspace(0.1, 0.7, 7)
@@ -32,6 +39,25 @@ def test_pieces_make_up_the_scan(size, length, reverse):
         np.testing.assert_array_equal(a, b)
     rest = [length % size] if length % size else []
     assert steps == ([size, *rest] if length > size else [length])
+
+
+@pytest.mark.parametrize("stretches", [[7], [4, 3], [1, 5, 1]])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_stretches_make_up_the_scan(stretches, reverse):
+    w, c = np.float64(0.9), np.float64(0.5)
+    avals = [aval_of(w), aval_of(c), aval_of(XS[0])]
+    body = stage_out(lambda w, c, x: [add(mul(w, c), x), c], avals)
+    steps = []
+
+    def run(*args):
+        steps.append(args[4])
+        return bind_scan(*args)
+
+    args = body, [w], [c], [XS], len(XS), reverse
+    got = in_stretches([Stretch(n, run) for n in stretches])(*args)
+    assert steps == stretches
+    for a, b in zip(got, bind_scan(*args), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(
