@@ -5,14 +5,16 @@ same time lie apart, but for one case: a kernel may write its result over an ope
 for the last time, if it reads each element before it writes there.
 
 Large temporaries are placed first. In the order of the steps a small one would take the place that
-the next large one fits into, and that would go to the end.
+the next large one fits into, and that would go to the end. If that leaves gaps, the ones that live
+long are tried first, beside which others come and go, and the smaller arena is taken.
 """
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from itertools import accumulate
+from typing import Any, NamedTuple, TypeAlias
 
 from funcflow.backends.loop_ir import FIXED, Kernel, Load, Loop, Statement, Store, While, statements
 from funcflow.backends.program import Buffer, Program, Step
@@ -33,7 +35,6 @@ class _Place:
     nbytes: int
     first: int
     last: int
-    offset: int = 0
 
 
 # Where a place starts and ends in the arena, and the steps from which and until which it is taken.
@@ -43,12 +44,35 @@ _Span: TypeAlias = tuple[int, int, int, int]
 def plan_memory(program: Program) -> Arena:
     """The places of a program's temporaries."""
     places = _places(program)
+    distinct = list(dict.fromkeys(places.values()))
+    layouts = [_layout(distinct, key=lambda p: (-p.nbytes, p.first))]
+    if layouts[0].size > _most_taken(distinct):
+        layouts.append(_layout(distinct, key=lambda p: (p.first - p.last, -p.nbytes)))
+    best = min(layouts, key=lambda layout: layout.size)
+    return Arena({buffer: best.offsets[place] for buffer, place in places.items()}, best.size)
+
+
+class _Layout(NamedTuple):
+    """Where each place begins, and how much room all take."""
+
+    offsets: Mapping[_Place, int]
+    size: int
+
+
+def _layout(places: Iterable[_Place], key: Callable[[_Place], Any]) -> _Layout:
+    """What becomes of places that are put down one after the other, each as low as it can be."""
     taken: list[_Span] = []  # sorted
-    for place in sorted(dict.fromkeys(places.values()), key=lambda p: (-p.nbytes, p.first)):
-        place.offset = _lowest(place, taken)
-        insort(taken, (place.offset, place.offset + place.nbytes, place.first, place.last))
-    size = max((end for _, end, _, _ in taken), default=0)
-    return Arena({buffer: place.offset for buffer, place in places.items()}, size)
+    offsets: dict[_Place, int] = {}
+    for place in sorted(places, key=key):
+        start = offsets[place] = _lowest(place, taken)
+        insort(taken, (start, start + place.nbytes, place.first, place.last))
+    return _Layout(offsets, max((end for _, end, _, _ in taken), default=0))
+
+
+def _most_taken(places: Iterable[_Place]) -> int:
+    """How many bytes are taken at once, at most: no arena is smaller."""
+    changes = [change for p in places for change in ((p.first, p.nbytes), (p.last + 1, -p.nbytes))]
+    return max(accumulate(nbytes for _, nbytes in sorted(changes)), default=0)
 
 
 def _places(program: Program) -> dict[Buffer, _Place]:

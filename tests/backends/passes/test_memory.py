@@ -110,6 +110,17 @@ def test_gaps_are_joined():
     assert arena.offsets[large.buffer] == 0
 
 
+def test_others_come_and_go_beside_what_lives_long():
+    """Large ones first, the second of the pair would not fit below the one that lives long."""
+    long, *pair, large = (dense_view("temporary", (16 * n,), F32) for n in (15, 10, 10, 19))
+    steps = [
+        Step(Routine("f", ""), reads, writes)
+        for reads, writes in [((), (long, *pair)), (tuple(pair), ()), ((long,), (large,))]
+    ]
+    arena = plan_memory(Program([], [], [], steps))
+    assert arena.size == 64 * (15 + 10 + 10)
+
+
 def test_a_small_value_does_not_take_the_place_of_a_large_one():
     first, second = (dense_view("temporary", (1000,), F32) for _ in range(2))
     small = dense_view("temporary", (16,), F32)
