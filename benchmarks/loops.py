@@ -6,7 +6,7 @@ import comparison  # first: it cleans the environment
 import io
 import timeit
 from collections.abc import Callable
-from contextlib import ExitStack, redirect_stderr
+from contextlib import AbstractContextManager, ExitStack, nullcontext, redirect_stderr
 from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -42,6 +42,27 @@ class Sizes(NamedTuple):
 QUICK = Sizes(10_000, 1_000, 100, 10_000, 1_000, 10**5, 100, 50, 300_000, 10_000)
 
 
+class Case(NamedTuple):
+    """A program, and what makes the scope that it is called in, which is not part of its time."""
+
+    program: Program
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    def result(self) -> Any:
+        with self.scope():
+            return self.program()
+
+    def sampler(self) -> Callable[[], float]:
+        with self.scope():
+            sample = comparison.sampler(self.program)
+
+        def seconds() -> float:
+            with self.scope():
+                return sample()
+
+        return seconds
+
+
 class Loop(NamedTuple):
     """One computation: `function(api)` is a function of the arrays that `inputs` makes."""
 
@@ -49,41 +70,41 @@ class Loop(NamedTuple):
     inputs: Callable[[], tuple[Any, ...]]
     tolerance: float = 1e-3
 
-    def program(self, library: str) -> Program:
-        """A call of the compiled function, in 64 bits if that is what an input has."""
+    def case(self, library: str) -> Case:
+        """Calls of the compiled function, in 64 bits if that is what an input has."""
         api, inputs = comparison.load(library), self.inputs()
         wide = any(x.dtype == np.float64 for x in comparison.leaves(inputs))
-        with settings(api, wide):
-            program = comparison.jitted(api, self.function(api), inputs)
-
-        def call() -> Any:
-            with settings(api, wide):
-                return program()
-
-        return call
+        scope = partial(settings, api, wide)
+        with scope():
+            return Case(comparison.jitted(api, self.function(api), inputs), scope)
 
     def against_jax(self, options: Options) -> Measured:
-        return self.measure({name: self.program(name) for name in libraries()}, options)
+        return self.measure({name: self.case(name) for name in libraries()}, options)
 
     def against_hand(self, function: Callable[..., Any], options: Options) -> Measured:
         """Against a function of the same arrays, written for Numba."""
-        call = partial(function, *self.inputs())
-        return self.measure({"funcflow": self.program("funcflow"), BY_HAND: call}, options)
+        hand = Case(partial(function, *self.inputs()))
+        return self.measure({"funcflow": self.case("funcflow"), BY_HAND: hand}, options)
 
     def against_bare(self, bare: "Loop", options: Options) -> Measured:
         """A loop with a bar, which is written to nowhere, against the same without one."""
-        program = self.program("funcflow")
+        shown = self.case("funcflow")
 
         def call() -> Any:
             with redirect_stderr(io.StringIO()):
-                return program()
+                return shown.program()
 
-        return self.measure({"funcflow": call, BARE: bare.program("funcflow")}, options)
+        cases = {"funcflow": shown._replace(program=call), BARE: bare.case("funcflow")}
+        return self.measure(cases, options)
 
-    def measure(self, cases: dict[str, Program], options: Options) -> Measured:
-        results = {name: case() for name, case in cases.items()}
+    def measure(self, cases: dict[str, Case], options: Options) -> Measured:
+        self.check(cases)
+        samplers = {name: case.sampler() for name, case in cases.items()}
+        return comparison.medians(samplers, options.rounds)
+
+    def check(self, cases: dict[str, Case]) -> None:
+        results = {name: case.result() for name, case in cases.items()}
         comparison.check_equal(results, self.tolerance)
-        return comparison.median_times(cases, options)
 
 
 def settings(api: ModuleType, wide: bool) -> ExitStack:
@@ -245,9 +266,9 @@ def hamiltonian_row(chains: int, transitions: int) -> Row:
     )
 
     def measure(options: Options) -> Measured:
-        cases = {name: loop.program(name) for name in libraries()}
-        comparison.check_equal({name: case() for name, case in cases.items()}, loop.tolerance)
-        seconds = {name: partial(timeit.timeit, case, number=1) for name, case in cases.items()}
+        cases = {name: loop.case(name) for name in libraries()}
+        loop.check(cases)
+        seconds = {name: partial(timeit.timeit, c.result, number=1) for name, c in cases.items()}
         return comparison.medians(seconds, min(options.rounds, LONG_ROUNDS))
 
     size = f"{chains:,} chains of {transitions:,} steps"
