@@ -6,10 +6,11 @@ meanwhile. With segments of sqrt(n) steps, that takes memory for sqrt(n) carries
 and the time of one more forward pass (Chen, Xu, Zhang and Guestrin, "Training deep nets with
 sublinear memory cost", 2016).
 
-Segments that are half as long in the last quarter of the steps make that 7/4 sqrt(n). There are
-more starts then, sqrt(n) / 2 of that quarter and 3/4 sqrt(n) of the rest. But all of them are in
-memory only while the reverse pass goes through the short segments. When it comes to the long ones,
-it needs the starts of the quarter no more.
+Segments of 3/4 sqrt(n) in the last 3/16 of the steps make that 29/16 sqrt(n): the starts of long
+segments, 13/16 sqrt(n), and of short ones, sqrt(n) / 4, are all in memory only while the reverse
+pass goes through the short ones. When it comes to the long ones, it needs the other starts no more.
+Ever shorter segments would do with less, sqrt(2 n) in all, but have more starts, which are all that
+counts where the steps of a segment take little memory, as in loops that run by blocks of rows.
 """
 
 from collections.abc import Sequence
@@ -48,14 +49,14 @@ def segments(loop: str, checkpoint: Any, length: int) -> list[Segments]:
 
 
 def _by_the_root(length: int) -> list[Segments]:
-    """Those of sqrt(n) steps, then some about half as long, if that leaves no rest and is less."""
+    """Those of sqrt(n) steps, then shorter ones, if that leaves no rest and takes less memory."""
     root = isqrt(length)
-    for count in range(root * 3 // 4, root):
-        long = count * root
-        half = size_without_rest(length - long, (root + 1) // 2, root * 2 // 3)
-        short, rest = divmod(length - long, half)
-        if not rest and count + short + half < 2 * root:
-            return [Segments(long, root), Segments(length - long, half)]
+    for count in range(root * 13 // 16, root):
+        left = length - count * root
+        short = size_without_rest(left, -(-root * 7 // 10), root * 8 // 10)
+        more, rest = divmod(left, short)
+        if not rest and count + more + short < 2 * root:
+            return [Segments(count * root, root), Segments(left, short)]
     root = isqrt(max(length - 1, 0)) + 1
     return [Segments(length, size_without_rest(length, root, root * 4 // 3))]
 

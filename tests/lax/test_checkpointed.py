@@ -136,7 +136,7 @@ def states_of_gradient(step, **options):
 def test_the_root_takes_memory_for_less_than_twice_as_many_states(length):
     assert states_of_gradient(fnp.sin, length=length) > length
     # one of these for the state and a few that a step needs
-    assert states_of_gradient(fnp.sin, length=length, checkpoint="sqrt") < 1.9 * length**0.5 + 5
+    assert states_of_gradient(fnp.sin, length=length, checkpoint="sqrt") < 1.93 * length**0.5 + 5
 
 
 @pytest.mark.parametrize("checkpoint", [100, 120, "sqrt"])
@@ -251,8 +251,9 @@ def test_the_root_of_a_length_needs_known_bounds():
 @pytest.mark.parametrize(
     ("length", "expected"),
     [
-        *((0, [(0, 1)]), (1, [(1, 1)]), (2, [(2, 2)]), (101, [(101, 11)])),
-        *((100, [(70, 10), (30, 5)]), (10**6, [(750_000, 1000), (250_000, 500)])),
+        *((0, [(0, 1)]), (1, [(1, 1)]), (2, [(2, 2)]), (103, [(103, 11)])),
+        *((100, [(100, 10)]), (400, [(320, 20), (80, 16)])),
+        (10**6, [(812_000, 1000), (188_000, 752)]),
     ],
 )
 def test_the_segments_of_the_root(length, expected):
@@ -267,7 +268,8 @@ def test_segments_of_the_root_need_less_memory_than_equal_ones(length):
         starts += steps // segment
         needed.append(starts + segment)
     assert sum(steps for steps, _ in found) == length
-    assert max(needed) < 1.83 * length**0.5
+    assert max(needed) < 1.87 * length**0.5
+    assert starts < 1.1 * length**0.5
 
 
 def test_a_bar_costs_no_evaluation():
