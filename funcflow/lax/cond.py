@@ -22,7 +22,7 @@ from funcflow.core.primitive import Primitive
 from funcflow.core.pytree import structure_difference
 from funcflow.core.rewrite import dce_closed
 from funcflow.core.rules import define
-from funcflow.core.staging import stage_out
+from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import clamp, ne, select_n
@@ -300,8 +300,9 @@ def _cond_partial_eval(ctx: Any, unknown: Any, args: Any, *, branches: Branches)
     known = [x for x, u in zip(operands, unknown[1:], strict=True) if not u]
     if ndim_of(index):  # what a branch saves need not have lanes: it is computed again
         known_outs = iter(bind_branches(index, [_without_residuals(s) for s in splits], *known))
-        staged = iter(ctx.stage(cond_p, args, {"branches": branches}))
-        return [s if u else next(known_outs) for s, u in zip(staged, out_unknown, strict=True)]
+        consts, again = unify_constants([_with_residuals(s, unknown[1:]) for s in splits])
+        staged = iter(ctx.stage(cond_p, [index, *consts, *operands], {"branches": again}))
+        return [next(staged) if u else next(known_outs) for u in out_unknown]
     outs = bind_branches(index, known_branches, *known)
     kept = len(outs) - count
     staged_args = [*outs[kept:], *(x for x, u in zip(operands, unknown[1:], strict=True) if u)]
@@ -310,7 +311,7 @@ def _cond_partial_eval(ctx: Any, unknown: Any, args: Any, *, branches: Branches)
     return [next(staged) if u else next(known_outs) for u in out_unknown]
 
 
-def _share_residuals(splits: Sequence[Any]) -> tuple[list[ClosedJaxpr], Branches, int]:
+def _share_residuals(splits: Sequence[SplitJaxpr]) -> tuple[list[ClosedJaxpr], Branches, int]:
     """Let all branches save the same list of residuals; slots are shared between equal types."""
     slots: list[ShapedArray] = []
     places: list[list[int]] = []
@@ -333,13 +334,27 @@ def _share_residuals(splits: Sequence[Any]) -> tuple[list[ClosedJaxpr], Branches
     return known, staged, len(slots)
 
 
-def _without_residuals(split: Any) -> ClosedJaxpr:
+def _without_residuals(split: SplitJaxpr) -> ClosedJaxpr:
     jaxpr: Jaxpr = split.known.jaxpr
     outvars = jaxpr.outvars[: len(jaxpr.outvars) - split.residuals]
     return dce_closed(ClosedJaxpr(jaxpr.replace(outvars=outvars), split.known.consts))
 
 
-def _fill_slots(split: Any, mine: list[int], slots: list[ShapedArray]) -> ClosedJaxpr:
+def _with_residuals(split: SplitJaxpr, unknown: Sequence[bool]) -> ClosedJaxpr:
+    """The staged part as a function of all operands: it computes what the known part saves."""
+
+    def function(*operands: Any) -> list[Any]:
+        sides: tuple[list[Any], list[Any]] = [], []
+        for x, u in zip(operands, unknown, strict=True):
+            sides[u].append(x)
+        saved = eval_closed(split.known, *sides[False])
+        return eval_closed(split.staged, *saved[len(saved) - split.residuals :], *sides[True])
+
+    known, staged = iter(split.known.in_avals), iter(split.staged.in_avals[split.residuals :])
+    return dce_closed(stage_out(function, [next(staged if u else known) for u in unknown]))
+
+
+def _fill_slots(split: SplitJaxpr, mine: list[int], slots: list[ShapedArray]) -> ClosedJaxpr:
     def function(*args: Any) -> list[Any]:
         outs = eval_closed(split.known, *args)
         count = len(outs) - split.residuals
@@ -349,7 +364,7 @@ def _fill_slots(split: Any, mine: list[int], slots: list[ShapedArray]) -> Closed
     return stage_out(function, split.known.in_avals)
 
 
-def _read_slots(split: Any, mine: list[int], slots: list[ShapedArray]) -> ClosedJaxpr:
+def _read_slots(split: SplitJaxpr, mine: list[int], slots: list[ShapedArray]) -> ClosedJaxpr:
     jaxpr: Jaxpr = split.staged.jaxpr
     own = dict(zip(mine, jaxpr.invars[: split.residuals], strict=True))
     invars = [own.get(i, Var(a)) for i, a in enumerate(slots)]

@@ -55,7 +55,7 @@ def scan(
         checkpoint: what the reverse pass saves: by default, what it needs of every step. With a
             number, the carry of every so many steps, from which it computes these again when
             it comes to them; with "sqrt", that of about every sqrt(n) of n steps, which takes
-            memory for less than 2 sqrt(n) carries if a step needs no more than one (and if it does,
+            memory for 2 sqrt(n) carries at most if a step needs no more than one (and if it does,
             with `checkpoint(f)` for the body).
         progress: a label: shows a bar on stderr while the loop runs (lines, where that is no
             terminal) a few times per second. Steps are counted after each of at most a hundred

@@ -200,6 +200,35 @@ def test_lanes_with_one_branch_keep_the_choice():
     assert "cond" in [eqn.primitive.name for eqn in jaxpr.eqns]
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda x: ff.jit(lambda x: x * x)(x),
+        lambda x: lax.cond(x[1] > 0.4, lambda x: x * x, lambda x: x, x),
+        lambda x: lax.fori_loop(0, 2, lambda _, x: x * x, x),
+        lambda x: lax.while_loop(lambda x: x[0] < 4, lambda x: 2 * x, x),
+        lambda x: ff.checkpoint(lambda x: x * x)(x),
+    ],
+    ids=["jit", "cond", "fori_loop", "while_loop", "checkpoint"],
+)
+def test_branches_of_lanes_with_programs_inside_have_gradients(inner):
+    def f(x):
+        def first(x):
+            y = inner(x)
+            return y / lax.reduce_sum(y, (0,))  # its derivative needs a result of what is inside
+
+        return lax.reduce_sum(lax.cond(x[0] > 0.5, first, lax.sin, x) * V, (0,))
+
+    def gradient_of_all(rows):
+        return ff.grad(lambda rows: lax.reduce_sum(ff.vmap(f)(rows), (0,)))(rows)
+
+    rows = np.stack([V, V[::-1], V / 2])
+    expected = np.stack([ff.grad(f)(row) for row in rows])
+    for gradient in (gradient_of_all, ff.jit(gradient_of_all), ff.vmap(ff.grad(f))):
+        np.testing.assert_allclose(gradient(rows), expected, rtol=1e-6, atol=1e-7)
+    check_grads(ff.vmap(f), (rows,), order=2)
+
+
 def test_the_branch_not_taken_does_not_spoil_gradients():
     def f(x):
         return lax.cond(lax.gt(x, F(0)), lax.sqrt, lambda x: lax.mul(x, F(0)), x)
