@@ -1,4 +1,4 @@
-"""Random loops over small states and indexed arrays, compiled against eager."""
+"""Random loops, branches and lanes in each other: compiled, differentiated and mapped."""
 
 import random
 
@@ -165,6 +165,9 @@ def bounded(x):
     return fnp.clip(x, -99, 99)
 
 
+# --- compiled against eager -------------------------------------------------------------------
+
+
 def check(seed, lanes):
     """A random loop; with `lanes`, mapped over so many."""
     write = Writer(seed)
@@ -205,3 +208,68 @@ def test_random_loops_in_lanes(seed):
 @given(seed=st.integers(0, 10**9))
 def test_many_random_loops(seed, lanes):
     check(seed, lanes)
+
+
+# --- derivatives, mapped and compiled, against those of one row by itself -----------------------
+
+ROWS = 3
+
+
+def check_derivatives(seed):
+    """The derivatives of a random function of arrays, which has loops and branches."""
+    write, rng = Writer(seed), np.random.default_rng(seed)
+    body = write.body(2)
+    whole = write.random.choice(
+        [
+            lambda s: lax.fori_loop(0, 2, lambda i, s: body(s, i), s),
+            lambda s: lax.cond(s["scalar"] > 0, lambda s: body(s, np.int32(1)), dict, s),
+        ]
+    )
+
+    def f(state):
+        return sum((fnp.sin(x * 0.01).sum() for x in whole(state).values()), 0.0)
+
+    def gradient_of_all(states):
+        return ff.grad(lambda states: ff.vmap(f)(states).sum())(states)
+
+    def second(states, vs):
+        return ff.jvp(gradient_of_all, (states,), (vs,))[1]
+
+    def drawn(draw):
+        return {name: draw((ROWS, *shape)) for name, shape in SHAPES.items()}
+
+    states = drawn(lambda shape: rng.integers(-9, 10, shape).astype("f8"))
+    vs = drawn(rng.standard_normal)
+    rows = [(take(states, i), take(vs, i)) for i in range(ROWS)]
+    gradients = [ff.grad(f)(x) for x, _ in rows]
+    compare(ff.jit(gradient_of_all)(states), gradients, f"gradient of lanes, {seed}")
+    compare(ff.jit(ff.vmap(ff.grad(f)))(states), gradients, f"lanes of gradients, {seed}")
+    _, slopes = ff.jit(lambda *xs: ff.jvp(ff.vmap(f), *xs))((states,), (vs,))
+    for slope, gradient, (_, v) in zip(slopes, gradients, rows, strict=True):
+        along = sum((gradient[name] * v[name]).sum() for name in SHAPES)
+        np.testing.assert_allclose(slope, along, 1e-5, 1e-8, err_msg=f"tangents, {seed}")
+    seconds = [ff.jvp(ff.grad(f), (x,), (v,))[1] for x, v in rows]
+    compare(ff.jit(second)(states, vs), seconds, f"second derivatives, {seed}")
+
+
+def take(states, i):
+    return {name: x[i] for name, x in states.items()}
+
+
+def compare(got, rows, message):
+    for name in SHAPES:
+        want = np.stack([row[name] for row in rows])
+        np.testing.assert_allclose(got[name], want, 1e-5, 1e-8, err_msg=f"{name}: {message}")
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_derivatives_of_random_loops(seed):
+    check_derivatives(seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_derivatives_of_many_random_loops(seed):
+    check_derivatives(seed)
