@@ -312,11 +312,15 @@ def _cond_partial_eval(ctx: Any, unknown: Any, args: Any, *, branches: Branches)
 
 
 def _share_residuals(splits: Sequence[SplitJaxpr]) -> tuple[list[ClosedJaxpr], Branches, int]:
-    """Let all branches save the same list of residuals; slots are shared between equal types."""
+    """Let all branches save the same list of residuals; slots are shared between equal types.
+
+    Not so those of integers, which count steps and choose branches: lanes may run all branches, and
+    the loops in one that they do not take must get zeros, not what another branch has saved.
+    """
     slots: list[ShapedArray] = []
     places: list[list[int]] = []
     for split in splits:
-        free = list(range(len(slots)))
+        free = [i for i, aval in enumerate(slots) if dtypes.is_inexact(aval.dtype)]
         mine: list[int] = []
         for v in split.known.jaxpr.outvars[len(split.known.jaxpr.outvars) - split.residuals :]:
             place = next((i for i in free if slots[i] == v.aval), None)

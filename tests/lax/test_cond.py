@@ -250,6 +250,28 @@ def test_branches_share_the_slots_of_their_residuals():
     assert len({len(inner.invars) for inner in subjaxprs(second)}) == 1
 
 
+def test_lanes_give_a_branch_that_they_do_not_take_no_numbers_of_another():
+    def count(x):  # saves how many steps it took, and which branch
+        steps = lax.convert_element_type(9 * x[0], np.int32)
+        x = lax.while_loop(lambda s: s[0] < steps, lambda s: (s[0] + 1, 1.1 * s[1]), (0, x))[1]
+        return lax.switch(steps, [lambda x, i=i: lax.sin(x) * i for i in range(9)], x)
+
+    def choose(x):
+        which = lax.convert_element_type(3 * x[2], np.int32)
+        return lax.switch(which, [lax.sin, lax.exp], x)
+
+    def f(x):
+        return lax.reduce_sum(lax.cond(x[1] > 0.5, count, choose, x), (0,))
+
+    def ups_and_downs(x):  # its branches have been split when lanes come to them
+        return ff.vjp(f, x)[1](F(1))[0]
+
+    rows = np.stack([V, V / 2])
+    expected = np.stack([ff.grad(f)(row) for row in rows])
+    for gradient in (ff.vmap(ups_and_downs), ff.jit(ff.vmap(ups_and_downs))):
+        np.testing.assert_allclose(gradient(rows), expected, rtol=1e-6)
+
+
 # --- errors -----------------------------------------------------------------------------------
 
 
