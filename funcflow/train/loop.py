@@ -87,7 +87,7 @@ def fit(
         trainable: which leaves are parameters; `nn.trainable(model)` if None.
         resume_from: the directory of a `Checkpoint`: if there is one, the training goes on from
             there, bit for bit as if it had not stopped. All other arguments must be as they were.
-        progress: whether to show a bar.
+        progress: whether to show a bar, or a line for each epoch; see `ProgressBar`.
 
     Returns:
         The model, the state after the last step, and the history.
