@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import funcflow.numpy as fnp
 from funcflow import data as datasets
 from funcflow import optim, random
@@ -80,7 +82,8 @@ def fit(
         epochs: how many times to go through the data, with those that a resumed training has behind
             it.
         batch_size: for data that is not in batches.
-        validation: data whose loss and metrics are taken after each epoch, as `val_...`.
+        validation: data whose loss and metrics are taken after each epoch, as `val_...`, in
+            inference mode; what is drawn is the same each time, so that epochs compare.
         metrics: what else to measure, by name.
         callbacks: what looks on; see `Callback`.
         key: decides order, dropout and whatever else is drawn; `ff.random.key(0)` if None.
@@ -125,7 +128,7 @@ def fit(
         # checkpoints last: they save what the others remember
         callbacks=sorted([*callbacks, *[ProgressBar()] * progress], key=_is_checkpoint),
     )
-    validate = _validation(validation, batch_size, objective, metrics)
+    validate = _validation(validation, batch_size, objective, metrics, random.split(drawn)[0])
     try:
         with interrupts_noted(run):
             run.tell("on_train_begin")
@@ -198,6 +201,7 @@ def evaluate(
     objective: Objective | None = None,
     metrics: Metrics | None = None,
     batch_size: int | None = None,
+    key: Any = None,
 ) -> dict[str, Any]:
     """The mean loss of a model over some data, and other metrics.
 
@@ -208,12 +212,15 @@ def evaluate(
         objective: as for `fit`.
         metrics: what else to measure, by name.
         batch_size: for data that is not in batches.
+        key: for an objective that draws by `nn.next_key`; what batch `i` draws follows from it and
+            `i`.
 
     Returns:
         A number or array for `"loss"` and each metric.
 
     Raises:
-        ArgumentError: none or both of `loss` and `objective` are given.
+        ArgumentError: none or both of `loss` and `objective` are given; or something is drawn, and
+            there is no key.
 
     Example:
         >>> double = nn.Activation(lambda x: 2 * x)
@@ -222,7 +229,7 @@ def evaluate(
         {'loss': 4.0}
     """
     step = eval_step(_objective("evaluate", loss, objective), metrics)
-    return _evaluated(step, model, datasets.as_dataset(data, batch_size), metrics)
+    return _evaluated(step, model, datasets.as_dataset(data, batch_size), metrics, key)
 
 
 def predict(model: PyTree, data: Any, *, batch_size: int | None = None) -> PyTree:
@@ -270,7 +277,7 @@ def _in_batches(data: Any, batch_size: int | None, order: Any) -> datasets.Datas
 
 
 def _validation(
-    data: Any, batch_size: int | None, objective: Objective, metrics: Metrics | None
+    data: Any, batch_size: int | None, objective: Objective, metrics: Metrics | None, key: Any
 ) -> Callable[[Any], dict[str, Any]]:
     """A function that gives a model's loss and metrics on held-out data, named `val_...`."""
     if data is None:
@@ -281,16 +288,24 @@ def _validation(
     step = eval_step(objective, metrics)
 
     def validate(model: Any) -> dict[str, Any]:
-        found = _evaluated(step, model, dataset, metrics)
+        found = _evaluated(step, model, dataset, metrics, key)
         return {f"val_{name}": value for name, value in found.items()}
 
     return validate
 
 
 def _evaluated(
-    step: Callable[..., Any], model: Any, dataset: datasets.Dataset, metrics: Metrics | None
+    step: Callable[..., Any],
+    model: Any,
+    dataset: datasets.Dataset,
+    metrics: Metrics | None,
+    key: Any,
 ) -> dict[str, Any]:
     running = empty(metrics)
-    for batch in dataset:
-        running = step(model, running, batch)
+    for number, batch in enumerate(dataset):
+        own = None if key is None else _fold_in(key, np.int32(number))
+        running = step(model, running, batch, own)
     return computed(metrics, running)
+
+
+_fold_in = jit(random.fold_in)
