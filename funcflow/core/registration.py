@@ -5,9 +5,10 @@ Everything is registered in a namespace of our own, so that other users of optre
 
 import dataclasses
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import optree
 
@@ -15,7 +16,11 @@ from funcflow.core.errors import ArgumentError
 
 NAMESPACE = "funcflow"
 C = TypeVar("C", bound=type[Any])
+# Gives the children of a node and what else belongs to it.
+TakeApart: TypeAlias = Callable[[Any], tuple[Sequence[Any], Hashable]]
 _optree: Any = optree  # for functions whose annotations want nodes to be collections
+_registered: dict[type[Any], TakeApart] = {}
+_fields: dict[type[Any], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
 
 def register_pytree_node(
@@ -44,6 +49,7 @@ def _register(
     nodetype: type[Any], flatten: Callable[[Any], Any], unflatten: Callable[[Any, Any], Any]
 ) -> None:
     _optree.register_pytree_node(nodetype, flatten, unflatten, namespace=NAMESPACE)
+    _registered[nodetype] = lambda x: flatten(x)[:2]
 
 
 def register_pytree_with_keys(
@@ -98,6 +104,7 @@ def register_dataclass(
         )
     data, meta = tuple(data_fields), tuple(meta_fields)
     get_data, get_meta, names = _getter(data), _getter(meta), data + meta
+    set_fields = _setter(nodetype, names)
 
     def flatten(x: Any) -> Any:
         return get_data(x), get_meta(x), data
@@ -105,11 +112,11 @@ def register_dataclass(
     def unflatten(aux: Any, children: Any) -> Any:
         # no __init__: a tree may hold tracers, avals or axes instead of what __post_init__ checks
         x = object.__new__(nodetype)
-        for name, value in zip(names, (*children, *aux), strict=True):
-            object.__setattr__(x, name, value)
+        set_fields(x, (*children, *aux))
         return x
 
     _register(nodetype, flatten, unflatten)
+    _fields[nodetype] = data, meta
     return nodetype
 
 
@@ -121,6 +128,22 @@ def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
         return lambda x: ()
     get = operator.attrgetter(*names)
     return lambda x: (get(x),)
+
+
+def _setter(nodetype: type[Any], names: tuple[str, ...]) -> Callable[[Any, Sequence[Any]], None]:
+    """What gives an object, also a frozen one, these attributes."""
+
+    def one_by_one(x: Any, values: Sequence[Any]) -> None:
+        for name, value in zip(names, values, strict=True):
+            object.__setattr__(x, name, value)
+
+    def at_once(x: Any, values: Sequence[Any]) -> None:
+        x.__dict__.update(zip(names, values, strict=True))
+
+    # slots and properties are not in the dictionary
+    found = [inspect.getattr_static(nodetype, name, None) for name in names]
+    described = any(hasattr(x, "__set__") for x in found)
+    return at_once if nodetype.__dictoffset__ and not described else one_by_one
 
 
 def register_static(cls: C) -> C:
@@ -140,6 +163,22 @@ def register_static(cls: C) -> C:
 def is_tree_node(typ: type[Any]) -> bool:
     """Whether instances of a class are nodes of trees: containers, named tuples, registered."""
     return _optree.register_pytree_node.get(typ, namespace=NAMESPACE) is not None
+
+
+def dataclass_fields(typ: type[Any]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The fields of a registered dataclass: those that are children, those that are structure."""
+    return _fields.get(typ)
+
+
+def take_apart(typ: type[Any]) -> TakeApart | None:
+    """What takes the instances of a registered class apart; None if it is not registered here."""
+    return _registered.get(typ)
+
+
+def is_namedtuple(typ: type[Any]) -> bool:
+    """Whether the items of a class's instances are its children because they have names."""
+    entry = _optree.register_pytree_node.get(typ, namespace=NAMESPACE)
+    return entry is not None and entry.kind is optree.PyTreeKind.NAMEDTUPLE
 
 
 class Partial(functools.partial[Any]):
