@@ -1,5 +1,7 @@
 """Convolution: lowered to oneDNN where it is present, to matrix products elsewhere.
 
+Convolutions to few features are matrix products everywhere (`few_features`).
+
 oneDNN has three directions, and differentiation makes equations of each kind: a dilated image is
 the cotangent of strided results, and a window larger than the result is a cotangent contracted with
 images. Kernels are brought into the layout that oneDNN asks for; they are small. Images keep theirs
@@ -14,7 +16,7 @@ infinite element of a kernel gives NaN only where it meets a zero of the image i
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from funcflow.backends.numba import convolution_parts, onednn, window_gemm
+from funcflow.backends.numba import convolution_parts, few_features, onednn, window_gemm
 from funcflow.backends.numba.convolution_form import Form, Phrase, cropped, form, phrase
 from funcflow.backends.numba.onednn import DST, SRC, Layout, UnsupportedError
 from funcflow.backends.planner import Lowering, Planner
@@ -30,7 +32,7 @@ def lower_convolution(plan: Planner, eqn: JaxprEqn) -> None:
         plan.host(eqn, "nothing to multiply")
         return
     f = cropped(form(plan, eqn))
-    if not _by_onednn(plan, f, eqn):
+    if not few_features.lower(plan, f, eqn) and not _by_onednn(plan, f, eqn):
         window_gemm.lower(plan, f, eqn)
 
 
