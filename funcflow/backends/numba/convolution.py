@@ -48,10 +48,15 @@ def _by_onednn(plan: Planner, f: Form, eqn: JaxprEqn) -> bool:
     words = phrase(f) if known and onednn.library() is not None else None
     if words is None:
         return False
+    result = words.views[onednn.WRITTEN[words.direction]]
+    target = _with_positive_strides_like(plan, result)
+    words = words._replace(views=tuple(target if v is result else v for v in words.views))
     for most in _MOST_PARTS:
         parts = _primitives(convolution_parts.cut(words, most))
         if parts:
             _write_steps(plan, parts, eqn)
+            if target is not result:
+                plan.copy(target, result)
             return True
     return False
 
@@ -218,6 +223,15 @@ def _with_positive_strides(plan: Planner, view: View) -> View:
         return view
     order = _features_last(view)
     return plan.dense(view.transpose(order)).transpose(_inverse(order))
+
+
+def _with_positive_strides_like(plan: Planner, view: View) -> View:
+    """The view itself, or memory for its values."""
+    if _positive(view):
+        return view
+    order = _features_last(view)
+    room = plan.temporary([view.shape[i] for i in order], view.dtype)
+    return room.transpose(_inverse(order))
 
 
 def _room(plan: Planner, descriptor: Any) -> View:
