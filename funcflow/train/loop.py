@@ -16,6 +16,12 @@ from funcflow import optim, random
 from funcflow.core.errors import ArgumentError, DivergenceError
 from funcflow.core.pytree import tree_map
 from funcflow.core.typing import PyTree
+from funcflow.train.arguments import (
+    check_function,
+    check_metrics,
+    check_optimizer,
+    checked_callbacks,
+)
 from funcflow.train.callback import Callback, Run
 from funcflow.train.divergence import origin_of_divergence
 from funcflow.train.history import History
@@ -96,7 +102,8 @@ def fit(
         The model, the state after the last step, and the history.
 
     Raises:
-        ArgumentError: none or both of `loss` and `objective` are given, or there are no batches.
+        ArgumentError: none or both of `loss` and `objective` are given; an argument is not what is
+            said above; or there are no batches.
         DivergenceError: the loss became NaN or infinite; the message names the layer. Its `result`
             is what there was before that step.
         TrainingInterrupted: the user interrupted. The step in progress is ended first; the error's
@@ -117,6 +124,9 @@ def fit(
         Array([1., 1.], dtype=float32)
     """
     objective = _objective("fit", loss, objective)
+    check_optimizer(optimizer)
+    check_metrics(metrics)
+    callbacks = checked_callbacks(callbacks)
     order, drawn = random.split(random.key(0) if key is None else key)
     dataset = _in_batches(data, batch_size, order)
     step = train_step(objective, optimizer, metrics, trainable)
@@ -228,6 +238,7 @@ def evaluate(
         >>> ff.train.evaluate(double, data, loss=ff.losses.squared_error, batch_size=2)
         {'loss': 4.0}
     """
+    check_metrics(metrics)
     step = eval_step(_objective("evaluate", loss, objective), metrics)
     return _evaluated(step, model, datasets.as_dataset(data, batch_size), metrics, key)
 
@@ -260,8 +271,10 @@ def _objective(
     function: str, loss: Callable[..., Any] | None, objective: Objective | None
 ) -> Objective:
     if loss is not None and objective is None:
+        check_function("loss", loss)
         return supervised(loss)
     if objective is not None and loss is None:
+        check_function("objective", objective)
         return objective
     raise ArgumentError(
         f"{function}: give one of loss and objective",

@@ -172,6 +172,38 @@ def test_one_of_loss_and_objective_is_given(problem, given):
         fit(problem, **{"loss": None, **given})
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"loss": "mse"}, "loss must be a function, got 'mse'"),
+        ({"loss": None, "objective": 3}, "objective must be a function, got 3"),
+        ({"optimizer": "adam"}, r"made by a function of ff.optim, got 'adam'[\s\S]*adam\(1e-3\)"),
+        ({"optimizer": optim.adam}, "got the function adam"),
+        ({"metrics": ["accuracy"]}, "dict of metrics by name, got list"),
+        (
+            {"metrics": {"a": train.metrics.accuracy}},
+            r"metrics\['a'\] must be a Metric, got the fun",
+        ),
+        ({"metrics": {"a": "auc"}}, r"metrics\['a'\] must be a Metric, got 'auc'"),
+        ({"callbacks": train.Callback()}, "callbacks must be a list of Callbacks"),
+        ({"callbacks": [train.Callback]}, "callbacks must be a list of Callbacks"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(problem, given, message):
+    with pytest.raises(errors.ArgumentError, match=message):
+        fit(problem, **given)
+
+
+def test_metrics_of_an_evaluation_are_checked(problem):
+    with pytest.raises(errors.ArgumentError, match="dict of metrics by name"):
+        train.evaluate(problem.model, problem.data, loss=LOSS, metrics=("a",), batch_size=48)
+
+
+def test_a_list_of_arrays_is_no_pair_of_them(problem):
+    with pytest.raises(errors.ArgumentError, match=r"it is a list[\s\S]*as a tuple, \(x, y\)"):
+        train.evaluate(problem.model, [*problem.data], loss=LOSS, batch_size=48)
+
+
 def test_a_batch_of_another_form_is_refused(problem):
     with pytest.raises(errors.ArgumentError, match=r"must be \(inputs, targets\)[\s\S]*objective="):
         train.fit(
