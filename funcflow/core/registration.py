@@ -8,6 +8,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from types import CodeType
 from typing import Any, TypeAlias, TypeVar
 
 import optree
@@ -103,19 +104,12 @@ def register_dataclass(
             mend="name each field in one of the two",
         )
     data, meta = tuple(data_fields), tuple(meta_fields)
-    get_data, get_meta, names = _getter(data), _getter(meta), data + meta
-    set_fields = _setter(nodetype, names)
+    get_data, get_meta = _getter(data), _getter(meta)
 
     def flatten(x: Any) -> Any:
         return get_data(x), get_meta(x), data
 
-    def unflatten(aux: Any, children: Any) -> Any:
-        # no __init__: a tree may hold tracers, avals or axes instead of what __post_init__ checks
-        x = object.__new__(nodetype)
-        set_fields(x, (*children, *aux))
-        return x
-
-    _register(nodetype, flatten, unflatten)
+    _register(nodetype, flatten, _maker(nodetype, data, meta))
     _fields[nodetype] = data, meta
     return nodetype
 
@@ -130,20 +124,44 @@ def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda x: (get(x),)
 
 
-def _setter(nodetype: type[Any], names: tuple[str, ...]) -> Callable[[Any, Sequence[Any]], None]:
-    """What gives an object, also a frozen one, these attributes."""
+def _maker(
+    nodetype: type[Any], data: tuple[str, ...], meta: tuple[str, ...]
+) -> Callable[[Any, Any], Any]:
+    """What makes an object of its static fields and its children.
 
-    def one_by_one(x: Any, values: Sequence[Any]) -> None:
-        for name, value in zip(names, values, strict=True):
+    It does not call `__init__`: a tree may hold tracers, avals or axes instead of what that checks.
+    """
+
+    def one_by_one(aux: Any, children: Any) -> Any:
+        x = object.__new__(nodetype)
+        for name, value in zip(data + meta, (*children, *aux), strict=True):
             object.__setattr__(x, name, value)
-
-    def at_once(x: Any, values: Sequence[Any]) -> None:
-        x.__dict__.update(zip(names, values, strict=True))
+        return x
 
     # slots and properties are not in the dictionary
-    found = [inspect.getattr_static(nodetype, name, None) for name in names]
-    described = any(hasattr(x, "__set__") for x in found)
-    return at_once if nodetype.__dictoffset__ and not described else one_by_one
+    found = [inspect.getattr_static(nodetype, name, None) for name in data + meta]
+    if not nodetype.__dictoffset__ or any(hasattr(x, "__set__") for x in found):
+        return one_by_one
+    known: dict[str, Any] = {f"name{i}": name for i, name in enumerate(data + meta)}
+    known |= {"new": object.__new__, "cls": nodetype}
+    exec(_filling(len(data), len(meta)), known)
+    return known["make"]
+
+
+@functools.cache
+def _filling(data: int, meta: int) -> CodeType:
+    """Code that fills the dictionary of a new object; loops would take four times as long."""
+    places = [f"fields[name{i}]" for i in range(data + meta)]
+    return compile(
+        f"""def make(aux, children):
+            x = new(cls)
+            fields = x.__dict__
+            [{", ".join(places[:data])}] = children
+            [{", ".join(places[data:])}] = aux
+            return x""",
+        "<fields>",
+        "exec",
+    )
 
 
 def register_static(cls: C) -> C:
