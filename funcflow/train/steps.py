@@ -194,7 +194,11 @@ def unpacked(batch: Any) -> tuple[Any, Any, Any]:
 
 def rows(batch: PyTree) -> int:
     """How many examples a batch has: the length of its first array with axes, or 1."""
-    return next((fnp.shape(leaf)[0] for leaf in tree_leaves(batch) if fnp.ndim(leaf)), 1)
+    for leaf in tree_leaves(batch):
+        shape = fnp.shape(leaf)
+        if shape:
+            return shape[0]
+    return 1
 
 
 def _spec(model: PyTree, trainable: PyTree) -> PyTree:
