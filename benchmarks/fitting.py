@@ -71,6 +71,13 @@ def loop_by_hand(problem: Problem, batches: data.Dataset) -> Callable[[], None]:
     return epoch
 
 
+class Terminal(io.StringIO):
+    """Takes a bar as a terminal does; anything else gets lines."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 class Alternating(train.Callback):
     """Times the epochs of a training, and after each of them an epoch of something else."""
 
@@ -92,7 +99,7 @@ def fit_and_loop(problem: Problem, batches: int, options: Options) -> Measured:
     """Seconds for a batch in `fit`, with a bar and a metric, and in a loop by hand, in turn."""
     dataset = in_batches(problem, batches)
     alternating = Alternating(loop_by_hand(problem, dataset))
-    with redirect_stderr(io.StringIO()):
+    with redirect_stderr(Terminal()):
         train.fit(
             problem.init(),
             dataset,

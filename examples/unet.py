@@ -102,19 +102,6 @@ class UNet(nn.Module):
 # --- results --------------------------------------------------------------------------------------
 
 
-def intersection_over_union():
-    """A metric of logits and truths: sums over all pixels, which are divided in the end."""
-
-    def sums(logits, truths, weights=None):
-        found, true = logits > 0, truths > 0
-        counted = found & true, found | true
-        return fnp.stack([fnp.sum(pixels, dtype=fnp.float64) for pixels in counted])
-
-    return train.metrics.Metric(
-        lambda: fnp.zeros(2, fnp.float64), sums, fnp.add, lambda state: state[0] / state[1]
-    )
-
-
 def otsu(image):
     """Whether pixels are above the threshold of the greatest variance between two classes."""
     counts, edges = np.histogram(image, 256)
@@ -152,7 +139,7 @@ def main(count, channels, epochs, goal, picture):
     test_images, test_truths = microscope(keys[1], 100)
     scale = data.fit_featurewise(images)
     steps = epochs * (count // 16)
-    iou = intersection_over_union()
+    iou = train.metrics.iou(threshold=0.0)  # of logits
     fitted = train.fit(
         UNet(channels, key=keys[2]),
         (scale.apply(images), truths),

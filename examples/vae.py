@@ -76,7 +76,7 @@ def log_normal(z, mean=0.0, deviation=1.0):
 
 
 def lower_bound(model, x):
-    """The evidence lower bound of each picture, with one draw; to be called in training mode."""
+    """The evidence lower bound of each picture, with one draw."""
     mean, deviation = model.posterior(x)
     z = mean + deviation * random.normal(nn.next_key(), mean.shape)
     divergence = 0.5 * (mean**2 + deviation**2 - 1 - 2 * fnp.log(deviation)).sum(-1)
@@ -183,6 +183,7 @@ def main(full, folder, picture):
         optimizer=optim.adam(1e-3 if full else 3e-3),
         epochs=150 if full else 40,
         batch_size=64,
+        validation=test,
         key=keys[1],
     )
     pixels, digits = baselines(training, labels, test)

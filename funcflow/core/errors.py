@@ -141,11 +141,14 @@ class TracerIntegerConversionError(ConcretizationTypeError):
 
 
 class TracerArrayConversionError(ConcretizationTypeError):
-    """A traced value is converted to a NumPy array.
+    """A traced value is converted to a NumPy array, or a NumPy array is indexed by it.
 
         ff.jit(lambda x: np.asarray(x))(1.0)
+        pictures = np.zeros((10, 8, 8))
+        ff.jit(lambda i: pictures[i])(3)
 
-    Mend: use the function of the same name in `funcflow.numpy`, or `ff.pure_callback`.
+    Mend: use the function of the same name in `funcflow.numpy`, or `ff.pure_callback`; index an
+    array of funcflow: `fnp.asarray(pictures)[i]`.
     """
 
 

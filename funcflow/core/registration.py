@@ -5,9 +5,11 @@ Everything is registered in a namespace of our own, so that other users of optre
 
 import dataclasses
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, TypeVar
+from types import CodeType
+from typing import Any, TypeAlias, TypeVar
 
 import optree
 
@@ -15,7 +17,11 @@ from funcflow.core.errors import ArgumentError
 
 NAMESPACE = "funcflow"
 C = TypeVar("C", bound=type[Any])
+# Gives the children of a node and what else belongs to it.
+TakeApart: TypeAlias = Callable[[Any], tuple[Sequence[Any], Hashable]]
 _optree: Any = optree  # for functions whose annotations want nodes to be collections
+_registered: dict[type[Any], TakeApart] = {}
+_fields: dict[type[Any], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
 
 def register_pytree_node(
@@ -44,6 +50,7 @@ def _register(
     nodetype: type[Any], flatten: Callable[[Any], Any], unflatten: Callable[[Any, Any], Any]
 ) -> None:
     _optree.register_pytree_node(nodetype, flatten, unflatten, namespace=NAMESPACE)
+    _registered[nodetype] = lambda x: flatten(x)[:2]
 
 
 def register_pytree_with_keys(
@@ -97,19 +104,13 @@ def register_dataclass(
             mend="name each field in one of the two",
         )
     data, meta = tuple(data_fields), tuple(meta_fields)
-    get_data, get_meta, names = _getter(data), _getter(meta), data + meta
+    get_data, get_meta = _getter(data), _getter(meta)
 
     def flatten(x: Any) -> Any:
         return get_data(x), get_meta(x), data
 
-    def unflatten(aux: Any, children: Any) -> Any:
-        # no __init__: a tree may hold tracers, avals or axes instead of what __post_init__ checks
-        x = object.__new__(nodetype)
-        for name, value in zip(names, (*children, *aux), strict=True):
-            object.__setattr__(x, name, value)
-        return x
-
-    _register(nodetype, flatten, unflatten)
+    _register(nodetype, flatten, _maker(nodetype, data, meta))
+    _fields[nodetype] = data, meta
     return nodetype
 
 
@@ -121,6 +122,46 @@ def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
         return lambda x: ()
     get = operator.attrgetter(*names)
     return lambda x: (get(x),)
+
+
+def _maker(
+    nodetype: type[Any], data: tuple[str, ...], meta: tuple[str, ...]
+) -> Callable[[Any, Any], Any]:
+    """What makes an object of its static fields and its children.
+
+    It does not call `__init__`: a tree may hold tracers, avals or axes instead of what that checks.
+    """
+
+    def one_by_one(aux: Any, children: Any) -> Any:
+        x = object.__new__(nodetype)
+        for name, value in zip(data + meta, (*children, *aux), strict=True):
+            object.__setattr__(x, name, value)
+        return x
+
+    # slots and properties are not in the dictionary
+    found = [inspect.getattr_static(nodetype, name, None) for name in data + meta]
+    if not nodetype.__dictoffset__ or any(hasattr(x, "__set__") for x in found):
+        return one_by_one
+    known: dict[str, Any] = {f"name{i}": name for i, name in enumerate(data + meta)}
+    known |= {"new": object.__new__, "cls": nodetype}
+    exec(_filling(len(data), len(meta)), known)
+    return known["make"]
+
+
+@functools.cache
+def _filling(data: int, meta: int) -> CodeType:
+    """Code that fills the dictionary of a new object; loops would take four times as long."""
+    places = [f"fields[name{i}]" for i in range(data + meta)]
+    return compile(
+        f"""def make(aux, children):
+            x = new(cls)
+            fields = x.__dict__
+            [{", ".join(places[:data])}] = children
+            [{", ".join(places[data:])}] = aux
+            return x""",
+        "<fields>",
+        "exec",
+    )
 
 
 def register_static(cls: C) -> C:
@@ -140,6 +181,22 @@ def register_static(cls: C) -> C:
 def is_tree_node(typ: type[Any]) -> bool:
     """Whether instances of a class are nodes of trees: containers, named tuples, registered."""
     return _optree.register_pytree_node.get(typ, namespace=NAMESPACE) is not None
+
+
+def dataclass_fields(typ: type[Any]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The fields of a registered dataclass: those that are children, those that are structure."""
+    return _fields.get(typ)
+
+
+def take_apart(typ: type[Any]) -> TakeApart | None:
+    """What takes the instances of a registered class apart; None if it is not registered here."""
+    return _registered.get(typ)
+
+
+def is_namedtuple(typ: type[Any]) -> bool:
+    """Whether the items of a class's instances are its children because they have names."""
+    entry = _optree.register_pytree_node.get(typ, namespace=NAMESPACE)
+    return entry is not None and entry.kind is optree.PyTreeKind.NAMEDTUPLE
 
 
 class Partial(functools.partial[Any]):

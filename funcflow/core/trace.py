@@ -106,7 +106,8 @@ class Tracer(Array):
         raise TracerArrayConversionError(
             f"conversion to a NumPy array needs the value of {self.describe()}, "
             f"which is traced{self.origin()}",
-            mend="use the function of the same name in funcflow.numpy, or ff.pure_callback",
+            mend="index fnp.asarray(a) instead of a NumPy array a; of NumPy's functions use those "
+            "of the same name in funcflow.numpy, or ff.pure_callback",
         )
 
     def item(self, *index: int) -> Any:

@@ -359,14 +359,19 @@ def as_dataset(data: Any, batch_size: int | None = None) -> Dataset:
     dataset = data if isinstance(data, Dataset) else _converted(data)
     if dataset.feed.batched and batch_size is not None:
         raise ArgumentError(
-            f"as_dataset: batch_size={batch_size}, but the data is in batches already",
-            mend="leave batch_size out",
+            f"as_dataset: batch_size={batch_size}, but the data is in batches already: it is "
+            f"{_kind(data)}",
+            mend="leave batch_size out; pass arrays whose rows are the elements as a tuple, (x, y)",
         )
     if dataset.feed.batched:
         return dataset
     if batch_size is None:
         raise ArgumentError("as_dataset: the data is not in batches", mend="give a batch_size")
     return dataset.batch(batch_size)
+
+
+def _kind(data: Any) -> str:
+    return "a data set of batches" if isinstance(data, Dataset) else f"a {type(data).__name__}"
 
 
 def _converted(data: Any) -> Dataset:

@@ -120,6 +120,7 @@ from funcflow.nn.partition import tree_at as tree_at
 from funcflow.nn.precision import Policy as Policy
 from funcflow.nn.precision import get_policy as get_policy
 from funcflow.nn.printing import parameter_count as parameter_count
+from funcflow.nn.training import inference as inference
 from funcflow.nn.training import is_training as is_training
 from funcflow.nn.training import next_key as next_key
 from funcflow.nn.training import training as training

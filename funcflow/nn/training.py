@@ -1,8 +1,8 @@
-"""Training mode: random layers draw, running averages follow the batches.
+"""Training mode: random layers draw, running averages follow the batches. And inference mode.
 
 A model is called as `model(x)` in both modes. What differs is asked for by the few layers that
-care: `is_training`, `next_key` and `update_buffer` look at the innermost `training` in progress.
-Seen from outside, `training(f)` is pure: the key goes in, the changed model comes out.
+care: `is_training`, `next_key` and `update_buffer` look at the innermost `training` or `inference`
+in progress. Seen from outside, `training(f)` is pure: the key goes in, the changed model comes out.
 """
 
 import functools
@@ -17,9 +17,10 @@ from funcflow.core.trace import Trace, current_trace
 
 
 class _Mode:
-    """A run in training mode."""
+    """A run in training or inference mode, which is named as its function is."""
 
-    def __init__(self, key: Any) -> None:
+    def __init__(self, name: str, key: Any) -> None:
+        self.name = name
         self.key = key
         self.keys_drawn = 0
         self.trace: Trace = current_trace.get()
@@ -27,8 +28,16 @@ class _Mode:
         # such as one with parameters of another dtype, the buffer stands.
         self.updates: dict[int, tuple[Any, Any]] = {}
 
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function in this mode."""
+        token = _MODE.set(self)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _MODE.reset(token)
 
-_MODE: ContextVar[_Mode | None] = ContextVar("training_mode", default=None)
+
+_MODE: ContextVar[_Mode | None] = ContextVar("mode", default=None)
 
 
 def training(function: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
@@ -64,34 +73,66 @@ def training(function: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
 
     @functools.wraps(function)
     def in_training(model: Any, *args: Any, key: Any = None, **kwargs: Any) -> tuple[Any, Any]:
-        mode = _Mode(key)
-        token = _MODE.set(mode)
-        try:
-            output = function(model, *args, **kwargs)
-        finally:
-            _MODE.reset(token)
+        mode = _Mode("training", key)
+        output = mode.run(function, model, *args, **kwargs)
         return output, _updated(model, mode.updates)
 
     return in_training
 
 
+def inference(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function in inference mode, also within `training`, and with a key for what is drawn.
+
+    `inference(f)(*args, key=key)` is `f(*args)`. Within `f`, layers do as they do outside of
+    `training`: nothing is dropped, and batch norm uses its running averages. So a part of a model
+    can be kept as it is while others train, and an objective that draws by `next_key`, such as that
+    of a variational autoencoder, can be evaluated.
+
+    Args:
+        function: any function.
+
+    Returns:
+        A function of the same arguments and `key`, which may be left out if nothing is random.
+
+    Raises:
+        UnexpectedTracerError: something within another transform asks for a key.
+        ArgumentError: something asks for a key and none was given, or averages are to be changed.
+
+    Example:
+        >>> noisy = lambda x: x + ff.random.normal(nn.next_key(), x.shape)
+        >>> nn.inference(noisy)(fnp.ones(2), key=ff.random.key(0)).shape
+        (2,)
+        >>> teacher = nn.Dropout(0.5)
+        >>> nn.training(lambda student, x: nn.inference(teacher)(x))(None, fnp.ones(2))[0]
+        Array([1., 1.], dtype=float32)
+    """
+
+    @functools.wraps(function)
+    def in_inference(*args: Any, key: Any = None, **kwargs: Any) -> Any:
+        return _Mode("inference", key).run(function, *args, **kwargs)
+
+    return in_inference
+
+
 def is_training() -> bool:
-    """Whether this runs within `training`."""
-    return _MODE.get() is not None
+    """Whether this runs in training mode."""
+    mode = _MODE.get()
+    return mode is not None and mode.name == "training"
 
 
 def next_key() -> Any:
-    """A key that no other call within the same `training` gets, for a layer that draws.
+    """A key that no other call within the same `training` or `inference` gets, to draw with.
 
     Raises:
-        ArgumentError: there is no `training`, or it was given no key.
-        UnexpectedTracerError: another transform lies between `training` and this call.
+        ArgumentError: there is neither, or it was given no key.
+        UnexpectedTracerError: another transform lies between it and this call.
     """
     mode = _mode_here("draws random numbers")
     if mode.key is None:
         raise ArgumentError(
-            "a layer draws random numbers in training mode, and there is no key",
-            mend="pass one: `nn.training(f)(model, ..., key=key)`",
+            f"a layer or loss draws random numbers in {mode.name} mode, and there is no key",
+            mend=f"pass one: `nn.{mode.name}(f)(model, ..., key=key)`, `train.evaluate(..., "
+            "key=key)`",
         )
     mode.keys_drawn += 1
     return random.fold_in(mode.key, mode.keys_drawn)
@@ -105,10 +146,12 @@ def update_buffer(buffer: Any, function: Callable[[Any], Any]) -> None:
     through `function` twice.
 
     Raises:
-        ArgumentError: there is no `training`.
+        ArgumentError: this does not run in training mode.
         UnexpectedTracerError: another transform lies between `training` and this call.
     """
     mode = _mode_here("changes a buffer")
+    if mode.name != "training":
+        raise _outside("changes a buffer")
     _, value = mode.updates.get(id(buffer), (buffer, buffer))
     mode.updates[id(buffer)] = (buffer, function(value))
 
@@ -116,17 +159,24 @@ def update_buffer(buffer: Any, function: Callable[[Any], Any]) -> None:
 def _mode_here(what: str) -> _Mode:
     mode = _MODE.get()
     if mode is None:
-        raise ArgumentError(
-            f"a layer {what} outside training mode", mend="ask `nn.is_training()` first"
-        )
+        raise _outside(what)
     if mode.trace is not current_trace.get():
+        returned = ", and return the layer with the output" * (mode.name == "training")
         raise UnexpectedTracerError(
-            f"a layer {what} in a function that is transformed within `nn.training`: by scan, "
+            f"a layer {what} in a function that is transformed within `nn.{mode.name}`: by scan, "
             "vmap, jit, checkpoint or the like",
-            mend="use `nn.training(f)(layer, x, key=key)` within that function, with a key that is "
-            "an argument of it, and return the layer with the output",
+            mend=f"use `nn.{mode.name}(f)(layer, x, key=key)` within that function, with a key "
+            f"that is an argument of it{returned}",
         )
     return mode
+
+
+def _outside(what: str) -> ArgumentError:
+    return ArgumentError(
+        f"a layer {what} outside training mode",
+        mend="ask `nn.is_training()` first; what draws in inference too is called by "
+        "`nn.inference(f)(..., key=key)`",
+    )
 
 
 def _updated(model: Any, updates: dict[int, tuple[Any, Any]]) -> Any:

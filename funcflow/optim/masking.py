@@ -12,6 +12,7 @@ from funcflow.core.pytree import (
     tree_flatten,
     tree_flatten_with_path,
 )
+from funcflow.core.registration import Partial, is_tree_node
 from funcflow.core.typing import PyTree
 from funcflow.optim.base import (
     GradientTransformation,
@@ -23,6 +24,12 @@ from funcflow.optim.leaves import is_none, map_updates, require_params, scaled, 
 
 # A tree of booleans, each for the subtree in its place, or a function that makes one.
 Mask: TypeAlias = PyTree | Callable[[PyTree], PyTree]
+
+
+def _made(values: Mask, tree: PyTree) -> PyTree:
+    """The values for a tree. A model is a tree of them, though it can be called."""
+    is_tree = is_tree_node(type(values)) and not isinstance(values, Partial)
+    return values(tree) if callable(values) and not is_tree else values
 
 
 def _spread(name: str, what: str, values: PyTree, tree: PyTree) -> list[Any]:
@@ -88,8 +95,7 @@ def masked(inner: GradientTransformation, mask: Mask) -> GradientTransformationE
     inner = with_extra_args_support(inner)
 
     def flags(tree: PyTree) -> list[bool]:
-        values = mask(tree) if callable(mask) else mask
-        return [bool(flag) for flag in _spread("masked", "booleans", values, tree)]
+        return [bool(flag) for flag in _spread("masked", "booleans", _made(mask, tree), tree)]
 
     def init(params: PyTree) -> MaskedState:
         return MaskedState(inner.init(_selected(params, flags(params))))
@@ -144,8 +150,7 @@ def partition(
     """
 
     def labels(tree: PyTree) -> list[Any]:
-        values = param_labels(tree) if callable(param_labels) else param_labels
-        found = _spread("partition", "labels", values, tree)
+        found = _spread("partition", "labels", _made(param_labels, tree), tree)
         keyed, _ = tree_flatten_with_path(tree, is_none)
         for (path, leaf), label in zip(keyed, found, strict=True):
             if leaf is not None and label not in transforms:

@@ -8,12 +8,20 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import funcflow.numpy as fnp
 from funcflow import data as datasets
 from funcflow import optim, random
 from funcflow.core.errors import ArgumentError, DivergenceError
 from funcflow.core.pytree import tree_map
 from funcflow.core.typing import PyTree
+from funcflow.train.arguments import (
+    check_function,
+    check_metrics,
+    check_optimizer,
+    checked_callbacks,
+)
 from funcflow.train.callback import Callback, Run
 from funcflow.train.divergence import origin_of_divergence
 from funcflow.train.history import History
@@ -80,20 +88,22 @@ def fit(
         epochs: how many times to go through the data, with those that a resumed training has behind
             it.
         batch_size: for data that is not in batches.
-        validation: data whose loss and metrics are taken after each epoch, as `val_...`.
+        validation: data whose loss and metrics are taken after each epoch, as `val_...`, in
+            inference mode; what is drawn is the same each time, so that epochs compare.
         metrics: what else to measure, by name.
         callbacks: what looks on; see `Callback`.
         key: decides order, dropout and whatever else is drawn; `ff.random.key(0)` if None.
         trainable: which leaves are parameters; `nn.trainable(model)` if None.
         resume_from: the directory of a `Checkpoint`: if there is one, the training goes on from
             there, bit for bit as if it had not stopped. All other arguments must be as they were.
-        progress: whether to show a bar.
+        progress: whether to show a bar, or a line for each epoch; see `ProgressBar`.
 
     Returns:
         The model, the state after the last step, and the history.
 
     Raises:
-        ArgumentError: none or both of `loss` and `objective` are given, or there are no batches.
+        ArgumentError: none or both of `loss` and `objective` are given; an argument is not what is
+            said above; or there are no batches.
         DivergenceError: the loss became NaN or infinite; the message names the layer. Its `result`
             is what there was before that step.
         TrainingInterrupted: the user interrupted. The step in progress is ended first; the error's
@@ -114,6 +124,9 @@ def fit(
         Array([1., 1.], dtype=float32)
     """
     objective = _objective("fit", loss, objective)
+    check_optimizer(optimizer)
+    check_metrics(metrics)
+    callbacks = checked_callbacks(callbacks)
     order, drawn = random.split(random.key(0) if key is None else key)
     dataset = _in_batches(data, batch_size, order)
     step = train_step(objective, optimizer, metrics, trainable)
@@ -125,7 +138,7 @@ def fit(
         # checkpoints last: they save what the others remember
         callbacks=sorted([*callbacks, *[ProgressBar()] * progress], key=_is_checkpoint),
     )
-    validate = _validation(validation, batch_size, objective, metrics)
+    validate = _validation(validation, batch_size, objective, metrics, random.split(drawn)[0])
     try:
         with interrupts_noted(run):
             run.tell("on_train_begin")
@@ -198,6 +211,7 @@ def evaluate(
     objective: Objective | None = None,
     metrics: Metrics | None = None,
     batch_size: int | None = None,
+    key: Any = None,
 ) -> dict[str, Any]:
     """The mean loss of a model over some data, and other metrics.
 
@@ -208,12 +222,15 @@ def evaluate(
         objective: as for `fit`.
         metrics: what else to measure, by name.
         batch_size: for data that is not in batches.
+        key: for an objective that draws by `nn.next_key`; what batch `i` draws follows from it and
+            `i`.
 
     Returns:
         A number or array for `"loss"` and each metric.
 
     Raises:
-        ArgumentError: none or both of `loss` and `objective` are given.
+        ArgumentError: none or both of `loss` and `objective` are given; or something is drawn, and
+            there is no key.
 
     Example:
         >>> double = nn.Activation(lambda x: 2 * x)
@@ -221,8 +238,9 @@ def evaluate(
         >>> ff.train.evaluate(double, data, loss=ff.losses.squared_error, batch_size=2)
         {'loss': 4.0}
     """
+    check_metrics(metrics)
     step = eval_step(_objective("evaluate", loss, objective), metrics)
-    return _evaluated(step, model, datasets.as_dataset(data, batch_size), metrics)
+    return _evaluated(step, model, datasets.as_dataset(data, batch_size), metrics, key)
 
 
 def predict(model: PyTree, data: Any, *, batch_size: int | None = None) -> PyTree:
@@ -253,8 +271,10 @@ def _objective(
     function: str, loss: Callable[..., Any] | None, objective: Objective | None
 ) -> Objective:
     if loss is not None and objective is None:
+        check_function("loss", loss)
         return supervised(loss)
     if objective is not None and loss is None:
+        check_function("objective", objective)
         return objective
     raise ArgumentError(
         f"{function}: give one of loss and objective",
@@ -270,7 +290,7 @@ def _in_batches(data: Any, batch_size: int | None, order: Any) -> datasets.Datas
 
 
 def _validation(
-    data: Any, batch_size: int | None, objective: Objective, metrics: Metrics | None
+    data: Any, batch_size: int | None, objective: Objective, metrics: Metrics | None, key: Any
 ) -> Callable[[Any], dict[str, Any]]:
     """A function that gives a model's loss and metrics on held-out data, named `val_...`."""
     if data is None:
@@ -281,16 +301,24 @@ def _validation(
     step = eval_step(objective, metrics)
 
     def validate(model: Any) -> dict[str, Any]:
-        found = _evaluated(step, model, dataset, metrics)
+        found = _evaluated(step, model, dataset, metrics, key)
         return {f"val_{name}": value for name, value in found.items()}
 
     return validate
 
 
 def _evaluated(
-    step: Callable[..., Any], model: Any, dataset: datasets.Dataset, metrics: Metrics | None
+    step: Callable[..., Any],
+    model: Any,
+    dataset: datasets.Dataset,
+    metrics: Metrics | None,
+    key: Any,
 ) -> dict[str, Any]:
     running = empty(metrics)
-    for batch in dataset:
-        running = step(model, running, batch)
+    for number, batch in enumerate(dataset):
+        own = None if key is None else _fold_in(key, np.int32(number))
+        running = step(model, running, batch, own)
     return computed(metrics, running)
+
+
+_fold_in = jit(random.fold_in)

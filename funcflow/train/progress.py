@@ -1,5 +1,6 @@
-"""A bar for each epoch."""
+"""A bar for each epoch, or a line."""
 
+import sys
 import time
 import warnings
 from typing import Any
@@ -14,8 +15,9 @@ class ProgressBar(Callback):
     """Shows batches done, batches and examples a second, and the loss; after an epoch, its numbers.
 
     `fit` adds one unless told otherwise. In a notebook it is a widget if ipywidgets is installed,
-    elsewhere a line on stderr. It needs the package tqdm, which comes with the extra `train`;
-    without it, it is silent.
+    in a terminal a bar on stderr. Where stderr is no terminal but, say, a file, nothing can be
+    written over: there each epoch has one line, when it is over. So it is if the package tqdm is
+    missing, which comes with the extra `train`.
 
     The speed is that of the epoch so far, without its first batch, for which the step may have been
     compiled, and without validation.
@@ -29,11 +31,8 @@ class ProgressBar(Callback):
         self._last = (0.0, 0, 0)
 
     def on_epoch_begin(self, run: Run) -> None:
-        tqdm = _tqdm()
-        if tqdm is None:
-            return
         self._first = None
-        self._bar = tqdm(
+        self._bar = (_bars() or _Line)(
             total=run.steps_per_epoch,
             initial=run.batch,
             desc=f"epoch {run.epoch + 1}/{run.epochs}",
@@ -42,8 +41,6 @@ class ProgressBar(Callback):
         )
 
     def on_batch_end(self, run: Run) -> None:
-        if self._bar is None:
-            return
         now = time.monotonic()
         self._last = now, run.batch, run.examples
         self._first = self._first or self._last
@@ -53,8 +50,7 @@ class ProgressBar(Callback):
         self._bar.update()
 
     def on_epoch_end(self, run: Run) -> None:
-        if self._bar is not None:
-            self._show({name: x for name, x in run.logs.items() if isinstance(x, float)})
+        self._show({name: x for name, x in run.logs.items() if isinstance(x, float)})
         self._close()
 
     def on_train_end(self, run: Run) -> None:
@@ -83,12 +79,36 @@ def _figure(x: float) -> str:
     return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
 
 
-def _tqdm() -> Any:
-    """The class of bars for a terminal or a notebook; None if tqdm is not installed."""
+class _Line:
+    """What stands for a bar where nothing can be written over: one line, when it is closed."""
+
+    def __init__(self, *, total: int | None, initial: int, desc: str, **options: Any) -> None:
+        self._total, self._done, self._title = total, initial, desc
+        self._begin = time.monotonic()
+        self._numbers = ""
+
+    def set_postfix_str(self, s: str, refresh: bool) -> None:
+        self._numbers = s
+
+    def update(self) -> None:
+        self._done += 1
+
+    def close(self) -> None:
+        done = f"{self._done}/{self._total or '?'} in {time.monotonic() - self._begin:.1f} s"
+        numbers = f", {self._numbers}" if self._numbers else ""
+        if sys.stderr is not None:
+            print(f"{self._title}: {done}{numbers}", file=sys.stderr, flush=True)
+
+
+def _bars() -> Any:
+    """The class of bars for a terminal or a notebook; None where there can be none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # in a notebook, it warns if ipywidgets is missing
+        # It warns of being experimental, and in a notebook without ipywidgets.
+        warnings.simplefilter("ignore")
         try:
-            from tqdm.auto import tqdm
+            from tqdm.autonotebook import tqdm
+            from tqdm.std import tqdm as text_bar
         except ModuleNotFoundError:
             return None
-    return tqdm
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    return tqdm if is_terminal or tqdm is not text_bar else None

@@ -151,14 +151,15 @@ def train_step(
     return jit(step, donate_argnums=(0, 1))
 
 
-def eval_step(
-    objective: Objective, metrics: Metrics | None = None
-) -> Callable[[PyTree, PyTree, PyTree], PyTree]:
-    """A jitted step of evaluation: `(model, running, batch) -> running`, in inference mode."""
+def eval_step(objective: Objective, metrics: Metrics | None = None) -> Callable[..., PyTree]:
+    """A jitted step of evaluation: `(model, running, batch, key=None) -> running`.
+
+    The objective is run in inference mode; the key is for one that draws by `nn.next_key`.
+    """
     metrics = dict(metrics or {})
 
-    def step(model: PyTree, running: PyTree, batch: PyTree) -> PyTree:
-        loss, predictions = objective(model, batch)
+    def step(model: PyTree, running: PyTree, batch: PyTree, key: Any = None) -> PyTree:
+        loss, predictions = nn.inference(objective)(model, batch, key=key)
         return _updated(objective, metrics, running, loss, predictions, batch)
 
     return jit(step, donate_argnums=1)
@@ -193,7 +194,11 @@ def unpacked(batch: Any) -> tuple[Any, Any, Any]:
 
 def rows(batch: PyTree) -> int:
     """How many examples a batch has: the length of its first array with axes, or 1."""
-    return next((fnp.shape(leaf)[0] for leaf in tree_leaves(batch) if fnp.ndim(leaf)), 1)
+    for leaf in tree_leaves(batch):
+        shape = fnp.shape(leaf)
+        if shape:
+            return shape[0]
+    return 1
 
 
 def _spec(model: PyTree, trainable: PyTree) -> PyTree:

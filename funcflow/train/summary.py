@@ -3,6 +3,7 @@
 from typing import Any
 
 from funcflow.core.aval import ShapeDtypeStruct
+from funcflow.core.errors import ArgumentError
 from funcflow.core.pytree import keystr, tree_leaves
 from funcflow.nn import ModuleCall, parameter_count, watch_calls
 from funcflow.transforms.inspect import eval_shape
@@ -34,6 +35,12 @@ def summary(model: Any, *args: Any) -> str:
         -----------------------------------------------
         40 parameters, 160 bytes
     """
+    for shape in args:
+        if isinstance(shape, tuple) and all(isinstance(n, int) for n in shape):
+            raise ArgumentError(
+                f"summary: takes inputs of the model, got {shape}",
+                mend=f'for a shape, pass ff.ShapeDtypeStruct({shape}, "float32")',
+            )
     calls: list[ModuleCall] = []
     with watch_calls(calls.append):
         eval_shape(lambda model, *args: model(*args), model, *args)

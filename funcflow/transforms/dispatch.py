@@ -3,7 +3,8 @@
 The general way works out abstract values, static arguments and error messages. A call with the
 same structure, types, dtypes and shapes as an earlier one needs none of that: its key is put
 together from what arrays say of themselves, which takes a microsecond or two. In front of that, the
-signature in use has a direct way if the backend offers one: native code compares the arrays.
+signature in use has a direct way, which compares instead of asking; native code of the backend
+compares arrays, unless some are donated.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -18,7 +19,7 @@ from funcflow.core.config import config
 from funcflow.core.pytree import PyTreeDef, tree_flatten
 from funcflow.core.trace import EVAL, current_trace
 from funcflow.transforms.donation import Donation
-from funcflow.transforms.tree_walk import ARRAYS, in_order_of, walker
+from funcflow.transforms.tree_walk import ARRAYS, walker
 
 # What runs for a signature: given the arguments' buffers, a list that is used up, and their leaves.
 KnownCall: TypeAlias = Callable[[list[Any], Sequence[Any]], Any]
@@ -49,20 +50,22 @@ def direct_call(
     executable: Executable,
     constants: tuple[Any, ...],
     results: Callable[[Sequence[Any]], Any],
+    donation: Donation | None,
     args: tuple[Any, ...],
-    in_tree: PyTreeDef,
 ) -> DirectCall | None:
-    """A call for arguments like these under the settings in force, if the backend has one.
+    """A call for arguments like these under the settings in force, if there can be one.
 
-    The backend compares the arrays. The call returns None if something is different.
+    The call returns None if something is different.
     """
     walk, state = walker(args), config.state()
     leaves = walk(args) if walk else None
     if walk is None or leaves is None or axes_key():
         return None
     flat = all(type(x) in ARRAYS for x in args)
-    order = in_order_of(in_tree, walk)
-    run = executable.direct((*constants, *order(leaves)))
+    if donation is None:
+        run = _compared_natively(executable, constants, leaves)
+    else:
+        run = _compared_here(executable, constants, donation, leaves)
     if run is None:
         return None
 
@@ -73,11 +76,49 @@ def direct_call(
             leaves = walk(args)
             if leaves is None:
                 return None
-            args = order(leaves)
-        outputs = run((*constants, *args) if constants else args)
+            args = leaves
+        outputs = run(args)
         return None if outputs is None else results(outputs)
 
     return call
+
+
+# What runs a program for leaves that are like those it was made for; else it returns None.
+_Run: TypeAlias = Callable[[tuple[Any, ...]], Sequence[Any] | None]
+
+
+def _compared_natively(
+    executable: Executable, constants: tuple[Any, ...], leaves: tuple[Any, ...]
+) -> _Run | None:
+    """The backend looks at the arrays, if it can."""
+    run = executable.direct((*constants, *leaves))
+    if run is None or not constants:
+        return run
+    return lambda leaves: run((*constants, *leaves))
+
+
+def _compared_here(
+    executable: Executable,
+    constants: tuple[Any, ...],
+    donation: Donation,
+    leaves: tuple[Any, ...],
+) -> _Run:
+    """Python looks at the arrays; it also has to see who else holds them."""
+    kinds = [*map(type, leaves)]
+    expected = [(x.dtype, x.shape) for x in leaves]
+
+    def run(leaves: tuple[Any, ...]) -> Sequence[Any] | None:
+        if [*map(type, leaves)] != kinds:
+            return None
+        buffers = [x if type(x) is np.ndarray else x._value for x in leaves]
+        if not {*map(type, buffers)} <= _NUMPY:  # another thread has given one away meanwhile
+            return None
+        if [(x.dtype, x.shape) for x in buffers] != expected:
+            return None
+        buffers[:0] = constants
+        return donation.run(executable, buffers, leaves)
+
+    return run
 
 
 def results_maker(weak: Sequence[bool], tree: PyTreeDef) -> Callable[[Sequence[Any]], Any]:

@@ -221,9 +221,9 @@ class JitFunction:
         entry = self._entry(fun, leaves, in_tree, static)
         if current_trace.get() is EVAL and not any(isinstance(x, Tracer) for x in leaves):
             executable = self._executable(entry, in_tree, given)
+            if key is not None and not static:  # now: the call may give its arguments away
+                self._remember(key, executable, entry, args)
             outs = self._run(executable, entry, leaves)
-            if key is not None and not static:
-                self._remember(key, executable, entry, args, in_tree)
         else:
             outs = self._bind(entry, leaves, in_tree)
         return entry.out_tree.unflatten(outs)
@@ -271,15 +271,12 @@ class JitFunction:
         executable: Executable,
         entry: _Entry,
         args: tuple[Any, ...],
-        in_tree: PyTreeDef,
     ) -> None:
         """Let calls of this signature take the short way."""
         constants = tuple(map(as_buffer, entry.consts))
         results = results_maker(entry.weak, entry.out_tree)
         call = known_call(executable, constants, results, entry.donation)
-        direct = None
-        if entry.donation is None:
-            direct = direct_call(executable, constants, results, args, in_tree)
+        direct = direct_call(executable, constants, results, entry.donation, args)
         self._known[key] = call, direct
         self._direct = direct
         if len(self._known) > MAX_ENTRIES:

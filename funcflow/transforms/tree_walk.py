@@ -1,124 +1,137 @@
-"""Takes the arrays out of trees whose structure is known: quick for dicts, lists and tuples.
+"""Takes the arrays out of trees whose structure is known, quickly.
 
-Of one tree, functions are made that compare others with it and take them apart in one go, node by
-node. optree, which knows nothing beforehand, asks each node what it is and sorts its keys. So
-leaves come in another order, that in which dictionaries were filled.
+Of one tree, a function is written that compares others with it and takes them apart in one go, in
+the way `dataclasses` write their constructors. optree, which knows nothing beforehand, asks each
+node what it is, sorts its keys and calls what its class was registered with. Dictionaries have to
+be filled in the order in which that tree's were.
 """
 
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from funcflow.core.array import ConcreteArray, WeakArray
-from funcflow.core.pytree import PyTreeDef
+from funcflow.core.pytree import flatten_one_level
+from funcflow.core.registration import dataclass_fields, is_namedtuple, take_apart
 
 ARRAYS = frozenset({ConcreteArray, WeakArray, np.ndarray})
 # Deeper trees are left to optree; so are those that contain themselves.
 _DEEPEST = 50
 
-# Adds the leaves of a node to a list; false if the node is another one.
-_Take: TypeAlias = Callable[[Any, list[Any]], bool]
-# The leaves of trees; None if they have another structure.
-Walk: TypeAlias = Callable[[Sequence[Any]], list[Any] | None]
+# The leaves of trees, in the order of their keys; None if they have another structure.
+Walk: TypeAlias = Callable[[Sequence[Any]], tuple[Any, ...] | None]
+
+# What a node has below it, and the names of variables for that.
+_Children: TypeAlias = tuple[Sequence[Any], Sequence[str]]
 
 
 def walker(trees: tuple[Any, ...]) -> Walk | None:
     """What takes the leaves out of trees like these. Where these have arrays, it takes anything.
 
-    None if there is anything but dicts, lists, tuples, None, and arrays.
+    None if there is a leaf that is no array, or a container of another kind than dicts, lists,
+    tuples, and what was registered.
     """
+    text = _Text()
     try:
-        take = _node(trees, _DEEPEST)
+        text.node(trees, "trees", _DEEPEST)
     except TypeError:
         return None
-    assert take is not None, "the arguments are a tuple"
-
-    def walk(trees: Sequence[Any]) -> list[Any] | None:
-        leaves: list[Any] = []
-        return leaves if take(trees, leaves) else None
-
-    return walk
+    return text.function()
 
 
-def _node(tree: Any, deepest: int) -> _Take | None:
-    """What takes nodes like this one apart; None of an array, which is a leaf.
+class _Text:
+    """The text of a function that takes a tree apart, node by node, as it is being written.
 
-    Raises:
-        TypeError: there is something else, or the tree is too deep.
+    Each node is a variable. What the text refers to besides, classes and static values, has names.
     """
-    kind = type(tree)
-    if kind in ARRAYS:
-        return None
-    if tree is None:
-        return lambda x, leaves: x is None
-    if not deepest or kind not in (dict, list, tuple):
-        raise TypeError
-    below = [_node(x, deepest - 1) for x in (tree.values() if kind is dict else tree)]
-    if any(below):
-        return _of_nodes(tree, below)
-    return _of_keys(tuple(tree)) if kind is dict else _of_length(kind, len(tree))
+
+    def __init__(self) -> None:
+        self._lines = ["def walk(trees):"]
+        self._known: dict[str, Any] = {}
+        self._leaves: list[str] = []
+        self._count = 0
+
+    def node(self, tree: Any, name: str, deepest: int) -> None:
+        """Write what takes the tree apart that a variable holds.
+
+        Raises:
+            TypeError: there is something that nothing can be written for, or the tree is too deep.
+        """
+        kind = type(tree)
+        if kind in ARRAYS:
+            self._leaves.append(name)
+            return
+        if tree is None:
+            self._require(f"{name} is None")
+            return
+        if not deepest:
+            raise TypeError
+        self._require(f"type({name}) is {self._named(kind)}")
+        if kind is dict:
+            trees, names = self._items(tree, name)
+        elif kind is list or kind is tuple or is_namedtuple(kind):
+            self._require(f"len({name}) == {len(tree)}")
+            trees, names = tree, self._unpacked(name, len(tree))
+        elif dataclass_fields(kind) is not None:
+            trees, names = self._fields(tree, name)
+        else:
+            trees, names = self._parts(tree, name)
+        for child, child_name in zip(trees, names, strict=True):
+            self.node(child, child_name, deepest - 1)
+
+    def _items(self, tree: dict[Any, Any], name: str) -> _Children:
+        self._require(f"tuple({name}) == {self._named(tuple(tree))}")
+        names = dict(zip(tree, self._unpacked(f"{name}.values()", len(tree)), strict=True))
+        keys: Any = flatten_one_level(tree)[1]
+        return [tree[key] for key in keys], [names[key] for key in keys]
+
+    def _fields(self, tree: Any, name: str) -> _Children:
+        data, meta = dataclass_fields(type(tree)) or ((), ())
+        if meta:
+            static = self._named(tuple(getattr(tree, field) for field in meta))
+            self._require(f"({_listed(name, meta)},) == {static}")
+        names = self._unpacked(f"[{_listed(name, data)}]", len(data))
+        return [getattr(tree, field) for field in data], names
+
+    def _parts(self, tree: Any, name: str) -> _Children:
+        apart = take_apart(type(tree))
+        if apart is None:
+            raise TypeError
+        children, rest = apart(tree)
+        self._lines.append(f"    parts, rest = {self._named(apart)}({name})")
+        self._require(f"len(parts) == {len(children)} and rest == {self._named(rest)}")
+        return children, self._unpacked("parts", len(children))
+
+    def _unpacked(self, where: str, count: int) -> list[str]:
+        """The names of variables for the items of a sequence."""
+        names = [f"x{self._count + i}" for i in range(count)]
+        self._count += count
+        self._lines.append(f"    [{', '.join(names)}] = {where}")
+        return names
+
+    def _require(self, condition: str) -> None:
+        self._lines.append(f"    if not ({condition}): return None")
+
+    def _named(self, value: Any) -> str:
+        name = f"k{len(self._known)}"
+        self._known[name] = value
+        return name
+
+    def function(self) -> Walk:
+        """The function that is written."""
+        self._lines.append(f"    return ({''.join(f'{leaf}, ' for leaf in self._leaves)})")
+        exec(_compiled("\n".join(self._lines)), self._known)
+        return self._known["walk"]
 
 
-def _of_keys(keys: tuple[Any, ...]) -> _Take:
-    """For dicts of leaves."""
-
-    def take(x: Any, leaves: list[Any]) -> bool:
-        if type(x) is not dict or tuple(x) != keys:
-            return False
-        leaves += x.values()
-        return True
-
-    return take
+def _listed(name: str, fields: Iterable[str]) -> str:
+    return ", ".join(f"{name}.{field}" for field in fields)
 
 
-def _of_length(kind: type, length: int) -> _Take:
-    """For lists or tuples of leaves."""
-
-    def take(x: Any, leaves: list[Any]) -> bool:
-        if type(x) is not kind or len(x) != length:
-            return False
-        leaves += x
-        return True
-
-    return take
-
-
-def _of_nodes(tree: Any, below: list[_Take | None]) -> _Take:
-    """For nodes that have nodes below them."""
-    kind = type(tree)
-    describe: Callable[[Any], Any] = tuple if kind is dict else len
-    description = describe(tree)
-    nodes = [(place, node) for place, node in enumerate(below) if node is not None]
-    arrays = [place for place, node in enumerate(below) if node is None]
-
-    def take(x: Any, leaves: list[Any]) -> bool:
-        if type(x) is not kind or describe(x) != description:
-            return False
-        children = [*x.values()] if kind is dict else x
-        for place, node in nodes:
-            if not node(children[place], leaves):
-                return False
-        for place in arrays:
-            leaves.append(children[place])
-        return True
-
-    return take
-
-
-def in_order_of(tree: PyTreeDef, walk: Walk) -> Callable[[list[Any]], tuple[Any, ...]]:
-    """What puts the leaves that a walk finds in a call's arguments into the order of their tree.
-
-    Args:
-        tree: of the pair of positional arguments and keywords; there are none of the latter.
-        walk: the walk of the positional arguments.
-    """
-    marks = [ConcreteArray(np.empty(0)) for _ in range(tree.num_leaves)]
-    call: Any = tree.unflatten(marks)
-    leaves = walk(call[0])
-    assert leaves is not None, "the arguments had this structure"
-    places = {id(x): i for i, x in enumerate(leaves)}
-    order = [places[id(x)] for x in marks]
-    # of one place itemgetter makes no tuple
-    return tuple if order == sorted(order) else itemgetter(*order)
+@lru_cache(1024)
+def _compiled(text: str) -> CodeType:
+    """Code for a text; the same for all trees that differ in classes and static values only."""
+    return compile(text, "<tree walk>", "exec")

@@ -43,6 +43,24 @@ def test_dataclasses_of_any_number_of_fields(slots, fields):
     assert tree.unflatten(leaves) == [cls(*values)]
 
 
+def test_fields_that_are_properties_are_set_as_such():
+    class Half:
+        def __get__(self, x, owner=None):
+            return 0 if x is None else x.twice / 2
+
+        def __set__(self, x, value):
+            x.twice = 2 * value
+
+    @registration.register_dataclass
+    @dataclasses.dataclass
+    class Pair:
+        half: Any = Half()  # noqa: RUF009
+        other: Any = 0
+
+    found = tree_map(lambda x: x + 1, Pair(1, 5))
+    assert (found.twice, found.half, found.other) == (4, 2, 6)
+
+
 def test_dataclass_fields_are_complete():
     @dataclasses.dataclass
     class Config:

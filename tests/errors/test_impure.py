@@ -70,6 +70,16 @@ def test_numpy_arrays(refuses):
     refuses(kind, lambda: ff.jit(lambda x: np.asarray(x))(X), *words)
 
 
+def test_numpy_arrays_that_are_indexed(refuses):
+    kind, pictures = errors.TracerArrayConversionError, np.ones((4, 3))
+    words = ("args[0] in <lambda>", "index fnp.asarray(a) instead of a NumPy array a")
+    for index in (1, np.array([0, 1])):
+        refuses(kind, lambda i=index: ff.jit(lambda i: pictures[i])(i), *words)
+        refuses(kind, lambda i=index: ff.jit(lambda i: pictures[i, 0])(i), *words)
+        found = ff.jit(lambda i: fnp.asarray(pictures)[i])(index)  # the mend
+        np.testing.assert_array_equal(found, pictures[index])
+
+
 def test_shapes_and_sizes(refuses):
     kind = errors.ConcretizationTypeError
     refuses(kind, lambda: ff.jit(lambda n: fnp.zeros(n))(3), "zeros: shape", "i32[]", "static")

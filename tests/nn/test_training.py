@@ -123,6 +123,40 @@ def test_a_key_is_needed_where_something_is_drawn(model):
     assert caught.value.__notes__ == ["in Sequential.layers[2] (Dropout)"]
 
 
+def test_inference_within_training_keeps_a_part_as_it_is(model):
+    part = nn.Sequential([nn.BatchNorm(3, momentum=0.5), nn.Dropout(0.5)])
+
+    def both(models, x):
+        first, second = models
+        return nn.inference(lambda m, x: (m(x), nn.is_training()))(first, x), second(x)
+
+    ((kept, training), drawn), models = nn.training(both)((part, part.layers[1]), X, key=KEY)
+    assert not training
+    np.testing.assert_array_equal(kept, part(X))
+    np.testing.assert_array_equal(models[0].layers[0].mean, part.layers[0].mean)
+    assert (drawn == 0).any()  # training goes on behind it
+
+
+def test_inference_draws_by_its_key():
+    def draw():
+        return nn.next_key(), nn.next_key()
+
+    first, second = nn.inference(draw)(key=KEY)
+    again, _ = nn.inference(draw)(key=KEY)
+    data = [np.asarray(ff.random.key_data(k)) for k in (first, second, again)]
+    np.testing.assert_array_equal(data[0], data[2])
+    assert not np.array_equal(data[0], data[1])
+    with pytest.raises(ArgumentError, match=r"in inference mode.*no key[\s\S]*nn.inference\(f\)"):
+        nn.inference(draw)()
+    with pytest.raises(UnexpectedTracerError, match=r"transformed within `nn\.inference`"):
+        nn.inference(lambda: ff.jit(draw)())(key=KEY)
+
+
+def test_inference_changes_no_buffers():
+    with pytest.raises(ArgumentError, match="outside training mode"):
+        nn.inference(lambda: nn.update_buffer(fnp.ones(1), lambda x: x))()
+
+
 @pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm(3)])
 @pytest.mark.parametrize(
     "within",

@@ -1,5 +1,8 @@
 """Some of the parameters: masks, groups, weight decay; and errors that name the place."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,21 @@ PARAMS = {
     "body": [{"kernel": fnp.ones((2, 2)), "shift": fnp.ones(2)}, None],
     "head": {"kernel": fnp.ones((2, 3)), "shift": fnp.ones(3)},
 }
+
+
+@ff.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Can be called, as models can."""
+
+    kernel: Any
+    shift: Any
+
+    def __call__(self, x):
+        return x @ self.kernel + self.shift
+
+
+MODEL = Model(fnp.ones((2, 2)), fnp.ones(2))
 
 
 def values(tree):
@@ -30,12 +48,24 @@ def update(tx, updates=PARAMS, params=PARAMS):
         ({"body": True, "head": False}, [2, 2, 1, 1]),
         ({"body": [{"kernel": True, "shift": False}, None], "head": False}, [2, 1, 1, 1]),
         (lambda tree: ff.tree.map(lambda p: p.ndim > 1, tree), [2, 1, 2, 1]),
+        (ff.tree_util.Partial(lambda flag, tree: flag, True), [2, 2, 2, 2]),
     ],
 )
 def test_masks(mask, want):
     got = update(optim.masked(optim.scale(2.0), mask))
     assert ff.tree.structure(got) == ff.tree.structure(PARAMS)
     assert values(got) == want
+
+
+def test_masks_and_labels_that_are_models():
+    got = update(optim.masked(optim.scale(2.0), Model(True, False)), MODEL, MODEL)
+    assert values(got) == [2, 1]
+    groups = {"a": optim.scale(2.0), "b": optim.scale(3.0)}
+    assert values(update(optim.partition(groups, Model("a", "b")), MODEL, MODEL)) == [2, 3]
+    assert values(update(optim.add_decayed_weights(1.0, Model(False, True)), MODEL, MODEL)) == [
+        1,
+        2,
+    ]
 
 
 def test_what_is_left_out_has_no_state():

@@ -115,6 +115,52 @@ def test_an_objective_takes_batches_of_any_form():
     assert float(fitted.model) == pytest.approx(3)
 
 
+def noisy(model, batch):
+    """An objective that draws."""
+    noise = ff.random.normal(nn.next_key(), fnp.shape(batch))
+    return fnp.mean(model * batch + noise), noise
+
+
+def test_an_objective_that_draws_is_evaluated_by_a_key_for_each_batch():
+    x, key = np.arange(6, dtype=np.float32), ff.random.key(3)
+    found = train.evaluate(fnp.ones(()), x, objective=noisy, batch_size=2, key=key)
+    keys = [ff.random.fold_in(key, i) for i in range(3)]
+    losses = [
+        nn.inference(noisy)(fnp.ones(()), x[2 * i : 2 * i + 2], key=k)[0]
+        for i, k in enumerate(keys)
+    ]
+    assert found["loss"] == pytest.approx(float(np.mean(losses)), rel=1e-6)
+    again = train.evaluate(fnp.ones(()), x, objective=noisy, batch_size=2, key=key)
+    other = train.evaluate(fnp.ones(()), x, objective=noisy, batch_size=2, key=ff.random.key(4))
+    assert again == found != other
+
+
+def test_a_key_is_missing_in_evaluation():
+    with pytest.raises(errors.ArgumentError, match=r"no key[\s\S]*train.evaluate\(\.\.\., key=key"):
+        train.evaluate(fnp.ones(()), np.ones(4, np.float32), objective=noisy, batch_size=2)
+
+
+def test_all_validations_draw_alike():
+    def validation_losses(seed):
+        fitted = train.fit(
+            fnp.ones(()),
+            np.ones(8, np.float32),
+            objective=noisy,
+            optimizer=optim.sgd(0.0),
+            epochs=2,
+            batch_size=4,
+            validation=np.ones(8, np.float32),
+            key=ff.random.key(seed),
+            progress=False,
+        )
+        return fitted.history["val_loss"], fitted.history["loss"]
+
+    validation, training = validation_losses(0)
+    assert validation[0] == validation[1]
+    assert len({*validation, *training}) == 3  # and not as the steps of training do
+    assert validation_losses(1)[0] != validation
+
+
 def test_predictions_are_joined(problem):
     found = train.predict(problem.model, problem.data[0], batch_size=40)
     np.testing.assert_allclose(found, problem.model(problem.data[0]), rtol=1e-5, atol=1e-6)
@@ -124,6 +170,38 @@ def test_predictions_are_joined(problem):
 def test_one_of_loss_and_objective_is_given(problem, given):
     with pytest.raises(errors.ArgumentError, match="fit: give one of loss and objective"):
         fit(problem, **{"loss": None, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"loss": "mse"}, "loss must be a function, got 'mse'"),
+        ({"loss": None, "objective": 3}, "objective must be a function, got 3"),
+        ({"optimizer": "adam"}, r"made by a function of ff.optim, got 'adam'[\s\S]*adam\(1e-3\)"),
+        ({"optimizer": optim.adam}, "got the function adam"),
+        ({"metrics": ["accuracy"]}, "dict of metrics by name, got list"),
+        (
+            {"metrics": {"a": train.metrics.accuracy}},
+            r"metrics\['a'\] must be a Metric, got the fun",
+        ),
+        ({"metrics": {"a": "auc"}}, r"metrics\['a'\] must be a Metric, got 'auc'"),
+        ({"callbacks": train.Callback()}, "callbacks must be a list of Callbacks"),
+        ({"callbacks": [train.Callback]}, "callbacks must be a list of Callbacks"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(problem, given, message):
+    with pytest.raises(errors.ArgumentError, match=message):
+        fit(problem, **given)
+
+
+def test_metrics_of_an_evaluation_are_checked(problem):
+    with pytest.raises(errors.ArgumentError, match="dict of metrics by name"):
+        train.evaluate(problem.model, problem.data, loss=LOSS, metrics=("a",), batch_size=48)
+
+
+def test_a_list_of_arrays_is_no_pair_of_them(problem):
+    with pytest.raises(errors.ArgumentError, match=r"it is a list[\s\S]*as a tuple, \(x, y\)"):
+        train.evaluate(problem.model, [*problem.data], loss=LOSS, batch_size=48)
 
 
 def test_a_batch_of_another_form_is_refused(problem):

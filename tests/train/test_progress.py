@@ -1,3 +1,5 @@
+import contextlib
+import io
 import re
 import subprocess
 import sys
@@ -34,21 +36,39 @@ def fit(problem, **changes):
     return train.fit(problem.model, problem.data, **{**arguments, **changes})
 
 
-def last_states(text):
-    """What stands at last in each line; bars are written over and over."""
-    return [line.split("\r")[-1] for line in text.split("\n") if line.strip()]
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+    def last_states(self):
+        """What stands at last in each line; bars are written over and over."""
+        return [line.split("\r")[-1] for line in self.getvalue().split("\n") if line.strip()]
 
 
-def test_each_epoch_has_a_line(problem, capsys):
+def test_in_a_terminal_each_epoch_has_a_bar(problem):
+    metrics = {"accuracy": train.metrics.accuracy()}
+    with contextlib.redirect_stderr(Terminal()) as terminal:
+        history = fit(problem, metrics=metrics, validation=problem.data).history
+    assert "  0%|" in terminal.getvalue()
+    lines = terminal.last_states()
+    assert len(lines) == 2
+    for line, row in zip(lines, history, strict=True):
+        assert line.startswith(f"epoch {row['epoch']}/2: 100%|")
+        assert "| 5/5 [" in line
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert f" {name}={row[name]:.4g}" in line
+
+
+def test_elsewhere_each_epoch_has_one_line_when_it_is_over(problem, capsys):
     metrics = {"accuracy": train.metrics.accuracy()}
     history = fit(problem, metrics=metrics, validation=problem.data).history
     shown = capsys.readouterr()
     assert shown.out == ""
-    lines = last_states(shown.err)
+    assert "\r" not in shown.err
+    lines = shown.err.splitlines()
     assert len(lines) == 2
     for line, row in zip(lines, history, strict=True):
-        assert line.startswith(f"epoch {row['epoch']}/2: 100%")
-        assert "| 5/5 [" in line
+        assert re.match(rf"epoch {row['epoch']}/2: 5/5 in \d+\.\d s, ", line)
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert f" {name}={row[name]:.4g}" in line
 
@@ -56,7 +76,7 @@ def test_each_epoch_has_a_line(problem, capsys):
 def test_examples_and_batches_go_together(problem, capsys):
     """Of the four batches behind the first, three have 20 examples, the last one 16."""
     fit(problem, epochs=1)
-    (line,) = last_states(capsys.readouterr().err)
+    (line,) = capsys.readouterr().err.splitlines()
     found = re.search(r"([\d.,]+) batches/s, ([\d.,]+) examples/s", line)
     assert found is not None
     batches, examples = (float(number.replace(",", "")) for number in found.groups())
@@ -65,7 +85,7 @@ def test_examples_and_batches_go_together(problem, capsys):
 
 def test_an_epoch_of_one_batch_has_no_speed(problem, capsys):
     fit(problem, epochs=1, batch_size=96)
-    (line,) = last_states(capsys.readouterr().err)
+    (line,) = capsys.readouterr().err.splitlines()
     assert "/s" not in line
     assert "loss=" in line
 
@@ -80,7 +100,7 @@ def test_batches_of_unknown_number_are_counted(problem, capsys):
         optimizer=optim.sgd(0.1),
         epochs=1,
     )
-    (line,) = last_states(capsys.readouterr().err)
+    (line,) = capsys.readouterr().err.splitlines()
     assert "2/?" in line
 
 
@@ -91,10 +111,10 @@ def test_a_resumed_epoch_starts_in_its_middle(problem, capsys, tmp_path):
 
     callbacks = [Stopping(), train.Checkpoint(tmp_path, every=3)]
     fit(problem, epochs=1, callbacks=callbacks)
-    assert "3/5" in last_states(capsys.readouterr().err)[0]
+    assert "3/5" in capsys.readouterr().err
     callbacks[0] = train.Callback()
     fit(problem, epochs=1, callbacks=callbacks, resume_from=tmp_path)
-    assert "| 5/5 [" in last_states(capsys.readouterr().err)[0]
+    assert "5/5" in capsys.readouterr().err
 
 
 def test_there_need_not_be_one(problem, capsys):
@@ -102,9 +122,16 @@ def test_there_need_not_be_one(problem, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_without_tqdm_it_is_silent(problem, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    fit(problem)
+def test_without_tqdm_a_terminal_gets_lines(problem, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.autonotebook", None)
+    with contextlib.redirect_stderr(Terminal()) as terminal:
+        fit(problem)
+    assert re.fullmatch(r"(epoch \d/2: 5/5 in .*loss=.*\n){2}", terminal.getvalue())
+
+
+def test_without_stderr_nothing_is_shown(problem, capsys):
+    with contextlib.redirect_stderr(None):
+        fit(problem)
     assert capsys.readouterr() == ("", "")
 
 

@@ -1,6 +1,8 @@
+import pytest
+
 import funcflow as ff
 import funcflow.numpy as fnp
-from funcflow import nn, train
+from funcflow import errors, nn, train
 
 KEYS = ff.random.split(ff.random.key(0), 2)
 
@@ -34,3 +36,10 @@ def test_a_layer_that_is_called_twice_has_two_lines():
     table = train.summary(Twice(nn.Linear(3, 3, key=KEYS[0])), fnp.ones((1, 3)))
     assert table.count(".layer ") == 2
     assert table.endswith("12 parameters, 48 bytes")
+
+
+def test_a_shape_is_no_input():
+    with pytest.raises(
+        errors.ArgumentError, match=r"got \(2, 3\)[\s\S]*ShapeDtypeStruct\(\(2, 3\)"
+    ):
+        train.summary(nn.Linear(3, 4, key=ff.random.key(0)), (2, 3))

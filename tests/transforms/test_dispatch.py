@@ -1,6 +1,8 @@
 """Calls of known signatures: the direct way gives what the general way gives, or stands aside."""
 
+import dataclasses
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +101,46 @@ def test_captured_arrays_and_several_results():
     got = f({"a": a, "b": b}, fnp.ones(3))
     np.testing.assert_array_equal(got["sum"], [7, 8, 9])
     assert f.cache_info().misses == 1
+
+
+@ff.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    factor: Any
+    power: int = dataclasses.field(metadata={"static": True})
+
+
+def test_models_with_static_fields():
+    f = jitted(lambda m, x: m.factor * x**m.power, Scale(fnp.ones(3), 2), X)
+    np.testing.assert_array_equal(f(Scale(fnp.arange(3.0), 2), X), np.arange(3) * np.array(X) ** 2)
+    assert f._direct((Scale(fnp.ones(3), 3), X)) is None
+    np.testing.assert_array_equal(f(Scale(fnp.ones(3), 3), X), np.array(X) ** 3)
+    assert f.cache_info().misses == 2
+
+
+def test_donated_arguments():
+    w = fnp.arange(3000.0)
+    f = ff.jit(
+        lambda state, x: ({"n": state["n"] + 1, "w": state["w"] * x + w}, x.sum()), donate_argnums=0
+    )
+    x, before = np.full(3000, 2.0, "float32"), {"n": fnp.int32(0), "w": fnp.zeros(3000)}
+    state = before
+    f({"n": fnp.int32(0), "w": fnp.zeros(3000)}, x)
+    for _ in range(3):
+        given, address = state, np.asarray(state["w"]).ctypes.data
+        state, _ = f._direct((given, x))
+        assert np.asarray(state["w"]).ctypes.data == address
+        assert given["w"].is_deleted()
+    np.testing.assert_array_equal(state["w"], 7 * np.arange(3000.0))
+    assert state["n"] == 3
+    # what was given away, and other arguments, go the general way
+    assert f._direct((before, x)) is None
+    with pytest.raises(errors.DeletedArrayError):
+        f(before, x)
+    assert f._direct((state, x[:1])) is None
+    assert f._direct((state, fnp.asarray(x))) is None
+    assert f._direct(({**state, "n": fnp.float32(0)}, x)) is None
+    np.testing.assert_array_equal(f(state, x[:1])[0]["w"], 15 * np.arange(3000.0))
 
 
 @pytest.mark.parametrize("n", [30, 30_000])  # with an arena of its own, and with the pool's

@@ -1,5 +1,7 @@
 """Convolution: lowered to oneDNN where it is present, to matrix products elsewhere.
 
+Convolutions to few features are matrix products everywhere (`few_features`).
+
 oneDNN has three directions, and differentiation makes equations of each kind: a dilated image is
 the cotangent of strided results, and a window larger than the result is a cotangent contracted with
 images. Kernels are brought into the layout that oneDNN asks for; they are small. Images keep theirs
@@ -14,7 +16,7 @@ infinite element of a kernel gives NaN only where it meets a zero of the image i
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from funcflow.backends.numba import convolution_parts, onednn, window_gemm
+from funcflow.backends.numba import convolution_parts, few_features, onednn, window_gemm
 from funcflow.backends.numba.convolution_form import Form, Phrase, cropped, form, phrase
 from funcflow.backends.numba.onednn import DST, SRC, Layout, UnsupportedError
 from funcflow.backends.planner import Lowering, Planner
@@ -30,7 +32,7 @@ def lower_convolution(plan: Planner, eqn: JaxprEqn) -> None:
         plan.host(eqn, "nothing to multiply")
         return
     f = cropped(form(plan, eqn))
-    if not _by_onednn(plan, f, eqn):
+    if not few_features.lower(plan, f, eqn) and not _by_onednn(plan, f, eqn):
         window_gemm.lower(plan, f, eqn)
 
 
@@ -46,10 +48,15 @@ def _by_onednn(plan: Planner, f: Form, eqn: JaxprEqn) -> bool:
     words = phrase(f) if known and onednn.library() is not None else None
     if words is None:
         return False
+    result = words.views[onednn.WRITTEN[words.direction]]
+    target = _with_positive_strides_like(plan, result)
+    words = words._replace(views=tuple(target if v is result else v for v in words.views))
     for most in _MOST_PARTS:
         parts = _primitives(convolution_parts.cut(words, most))
         if parts:
             _write_steps(plan, parts, eqn)
+            if target is not result:
+                plan.copy(target, result)
             return True
     return False
 
@@ -216,6 +223,15 @@ def _with_positive_strides(plan: Planner, view: View) -> View:
         return view
     order = _features_last(view)
     return plan.dense(view.transpose(order)).transpose(_inverse(order))
+
+
+def _with_positive_strides_like(plan: Planner, view: View) -> View:
+    """The view itself, or memory for its values."""
+    if _positive(view):
+        return view
+    order = _features_last(view)
+    room = plan.temporary([view.shape[i] for i in order], view.dtype)
+    return room.transpose(_inverse(order))
 
 
 def _room(plan: Planner, descriptor: Any) -> View:

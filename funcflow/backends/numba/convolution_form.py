@@ -132,12 +132,13 @@ class Phrase(NamedTuple):
 
 def phrase(f: Form) -> Phrase | None:
     """What oneDNN calls a convolution; None if it has no word for it."""
-    dilated = max(f.dilation, default=1) > 1
-    if dilated:
-        if max(f.strides) > 1 or f.batch_groups > 1:
-            return None
-        return _backward_data(f)
     many_places = prod(f.places) >= prod(f.window)
+    if max(f.dilation, default=1) > 1:
+        if f.batch_groups > 1:
+            return None
+        if not many_places and f.feature_groups == 1 and max(f.step) == 1:
+            return _backward_weights_of_dilated(f)
+        return _backward_data(f) if max(f.strides) == 1 else None
     if f.batch_groups > 1 or (not many_places and f.feature_groups == 1):
         return _backward_weights(f)
     weights = _split(f.w, 0, f.feature_groups) if f.feature_groups > 1 else f.w
@@ -172,6 +173,28 @@ def _backward_weights(f: Form) -> Phrase:
         weights = _swap(out, 0, 1)
     views = (_swap(f.x, 0, 1), weights, _swap(f.w, 0, 1))
     return Phrase("backward_weights", views, f.step, f.strides, f.low)
+
+
+def _backward_weights_of_dilated(f: Form) -> Phrase | None:
+    """A dilated image and large kernels: the cotangent of a transposed convolution's kernels.
+
+    It is that of the strided convolution which is transposed, whose images are the kernels here and
+    whose window is turned round.
+    """
+    low = tuple((k - 1) * s - low for k, s, low in zip(f.places, f.strides, f.low, strict=True))
+    if min(low) < 0:
+        return None
+    ends = (
+        min(size, (t - 1) * dilation + (k - 1) * stride + 1 - begin)
+        for size, t, dilation, k, stride, begin in zip(
+            f.window, f.spatial, f.dilation, f.places, f.strides, low, strict=True
+        )
+    )
+    src = _swap(f.w, 0, 1)
+    for axis, end in enumerate(ends, 2):
+        src = src.part(axis, 0, end)
+    weights = f.out.reverse(range(2, 2 + len(low)))
+    return Phrase("backward_weights", (src, weights, _swap(f.x, 0, 1)), f.dilation, f.strides, low)
 
 
 def _swap(view: View, i: int, j: int) -> View:

@@ -1,11 +1,13 @@
 """Convolutions, channels last: images (batch, *spatial, channels), kernels (*window, in, out)."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import funcflow.numpy as fnp
 from funcflow import lax, random
 from funcflow.core.array import Array
 from funcflow.core.errors import ArgumentError
+from funcflow.lax.convolution_shapes import dilated, transpose_pads
 from funcflow.nn import initializers
 from funcflow.nn.initializers import Initializer
 from funcflow.nn.layers.arguments import expect_features
@@ -78,16 +80,11 @@ class Conv(Module):
         dtype: Any = None,
         key: Any,
     ) -> None:
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ArgumentError(
-                f"{in_channels} channels to {out_channels} do not fall into {groups} groups",
-                mend="use a number of groups that divides both",
-            )
         window = _window(kernel_size, self._rank)
         self.strides = _checked("strides", strides, len(window))
         self.padding = canonical_padding(padding, len(window))
         self.dilation = _checked("dilation", dilation, len(window))
-        self.groups = groups
+        self.groups = _grouping(groups, in_channels, out_channels)
         kernel_key, bias_key = random.split(key)
         shape = (*window, in_channels // groups, out_channels)
         self.kernel = kernel_init(kernel_key, shape, dtype)
@@ -268,14 +265,17 @@ class ConvTranspose(Module):
             much is cut off the full output: a number, one for each axis, or a pair (low, high) for
             each.
         dilation: the distance of the window's elements in the output.
+        groups: into how many groups the channels fall; each group of outputs sees one of inputs.
         use_bias: whether a bias is added.
-        kernel_init: draws the kernel, of shape `(*kernel_size, in_channels, out_channels)`.
+        kernel_init: draws the kernel, of shape `(*kernel_size, in_channels // groups,
+            out_channels)`.
         bias_init: draws the bias, of shape `(out_channels,)`.
         dtype: of both; float32 if None.
         key: for the initializers.
 
     Raises:
-        ArgumentError: a kernel size, stride, padding or dilation is not what is said above.
+        ArgumentError: the numbers of channels are no multiples of `groups`; or a kernel size,
+            stride, padding or dilation is not what is said above.
         ShapeError: at a call, if the input has another rank or number of channels.
 
     Example:
@@ -291,6 +291,7 @@ class ConvTranspose(Module):
     strides: int | tuple[int, ...] = static(default=1)
     padding: str | Pairs = static(default="SAME")
     dilation: int | tuple[int, ...] = static(default=1)
+    groups: int = static(default=1)
 
     def __init__(
         self,
@@ -301,6 +302,7 @@ class ConvTranspose(Module):
         strides: Extents = 1,
         padding: Padding = "SAME",
         dilation: Extents = 1,
+        groups: int = 1,
         use_bias: bool = True,
         kernel_init: Initializer = initializers.lecun_normal(),
         bias_init: Initializer = initializers.zeros,
@@ -313,20 +315,27 @@ class ConvTranspose(Module):
         if self.padding == "SAME_LOWER":
             raise ArgumentError("a transposed convolution has no padding SAME_LOWER")
         self.dilation = _checked("dilation", dilation, len(window))
+        self.groups = _grouping(groups, in_channels, out_channels)
         kernel_key, bias_key = random.split(key)
-        self.kernel = kernel_init(kernel_key, (*window, in_channels, out_channels), dtype)
+        shape = (*window, in_channels // groups, out_channels)
+        self.kernel = kernel_init(kernel_key, shape, dtype)
         self.bias = bias_init(bias_key, (out_channels,), dtype) if use_bias else None
 
     def __call__(self, x: Any) -> Array:
         rank = self.kernel.ndim - 2
-        x, kernel = _operands(x, self.kernel, self.kernel.shape[-2])
-        y = lax.conv_transpose(
+        x, kernel = _operands(x, self.kernel, self.kernel.shape[-2] * self.groups)
+        strides = extents("strides", self.strides, rank)
+        dilation = extents("dilation", self.dilation, rank)
+        windows = list(map(dilated, kernel.shape[:-2], dilation))
+        y = lax.conv_general_dilated(
             x,
             kernel,
-            extents("strides", self.strides, rank),
-            self.padding,
-            rhs_dilation=extents("dilation", self.dilation, rank),
-            use_consistent_padding=True,
+            (1,) * rank,
+            _transposed_pads(self.padding, windows, strides),
+            lhs_dilation=strides,
+            rhs_dilation=dilation,
+            dimension_numbers=_channels_last(rank),
+            feature_group_count=self.groups,
         )
         return y if self.bias is None else y + self.bias
 
@@ -382,6 +391,25 @@ def _checked(what: str, given: Extents, rank: int) -> int | tuple[int, ...]:
     """The argument as it is, so that a single number is shown as one."""
     numbers = extents(what, given, rank)
     return given if isinstance(given, int) else numbers
+
+
+def _grouping(groups: int, in_channels: int, out_channels: int) -> int:
+    """The number of groups, which must divide both numbers of channels."""
+    if groups < 1 or in_channels % groups or out_channels % groups:
+        raise ArgumentError(
+            f"{in_channels} channels to {out_channels} do not fall into {groups} groups",
+            mend="use a number of groups that divides both",
+        )
+    return groups
+
+
+def _transposed_pads(padding: str | Pairs, windows: Sequence[int], strides: Sequence[int]) -> Pairs:
+    """The padding of the dilated image, from that of the convolution which is transposed."""
+    if isinstance(padding, str):
+        both = zip(windows, strides, strict=True)
+        return tuple(transpose_pads(w, stride, padding) for w, stride in both)
+    ends = zip(windows, padding, strict=True)
+    return tuple((w - 1 - low, w - 1 - high) for w, (low, high) in ends)
 
 
 def _operands(x: Any, kernel: Array, channels: int) -> tuple[Array, Array]:

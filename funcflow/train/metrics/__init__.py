@@ -13,5 +13,6 @@ from funcflow.train.metrics.metric import together as together
 from funcflow.train.metrics.ranking import binned_roc_auc as binned_roc_auc
 from funcflow.train.metrics.ranking import roc_auc as roc_auc
 from funcflow.train.metrics.retrieval import f1_score as f1_score
+from funcflow.train.metrics.retrieval import iou as iou
 from funcflow.train.metrics.retrieval import precision as precision
 from funcflow.train.metrics.retrieval import recall as recall

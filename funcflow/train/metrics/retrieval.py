@@ -1,4 +1,4 @@
-"""Precision, recall and F1: how much of what is found is right, and of what is right is found.
+"""Precision, recall, F1 and IoU: how much of what is found is right, of what is right is found.
 
 All have the same arguments, and keep three sums for each class.
 """
@@ -79,6 +79,26 @@ def f1_score(
     return _retrieval("f1_score", _f1, num_classes, average, threshold)
 
 
+def iou(
+    num_classes: int | None = None, *, average: str | None = "macro", threshold: float = 0.5
+) -> Metric[Found]:
+    """Intersection over union, the Jaccard index: a measure for segmented images.
+
+    Of the examples that are in a class or taken for it, the share of which both is true; each pixel
+    is an example. Arguments are as for `precision`, but "macro" is the mean over those classes that
+    occur in predictions or targets, as Keras's `MeanIoU` has it.
+
+    Example:
+        >>> logits, mask = fnp.array([[-1.0, 2.0], [3.0, -4.0]]), fnp.array([[0, 1], [1, 1]])
+        >>> ff.train.metrics.iou(threshold=0.0)(logits, mask).round(3)
+        Array(0.667, dtype=float64)
+        >>> predicted, true = fnp.array([[0, 2], [2, 1]]), fnp.array([[0, 1], [2, 1]])
+        >>> ff.train.metrics.iou(4)(predicted, true).round(3)
+        Array(0.667, dtype=float64)
+    """
+    return _retrieval("iou", _iou, num_classes, average, threshold, occurring_only=True)
+
+
 def _precision(state: Found) -> Array:
     return ratio(state.right, state.found, 0)
 
@@ -91,13 +111,20 @@ def _f1(state: Found) -> Array:
     return ratio(2 * state.right, state.found + state.present, 0)
 
 
+def _iou(state: Found) -> Array:
+    return ratio(state.right, state.found + state.present - state.right, 0)
+
+
 def _retrieval(
     function: str,
     quotient: Callable[[Found], Array],
     num_classes: int | None,
     average: str | None,
     threshold: float,
+    *,
+    occurring_only: bool = False,
 ) -> Metric[Found]:
+    """A metric that averages a quotient over all classes, or over those that occur."""
     if average not in AVERAGES:
         raise ArgumentError(
             f"{function}: there is no average {average!r}",
@@ -115,10 +142,11 @@ def _retrieval(
             return quotient(state)
         if average == "micro":
             return quotient(Found(*map(fnp.sum, state)))
+        counts = state.present
         if average == "macro":
-            return fnp.mean(quotient(state))
-        total = fnp.sum(quotient(state) * state.present)
-        return ratio(total, fnp.sum(state.present), 0)
+            occurring = state.found + state.present > 0
+            counts = (occurring if occurring_only else fnp.ones(shape)).astype(DTYPE)
+        return ratio(fnp.sum(quotient(state) * counts), fnp.sum(counts), 0)
 
     return Metric(
         lambda: Found(*(fnp.zeros(shape, DTYPE) for _ in range(3))), measure, add, compute

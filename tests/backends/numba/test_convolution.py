@@ -193,6 +193,39 @@ def test_directions_are_recognised(lowering: Any, strides: int, which: int, dire
 
 
 @needs_onednn
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("window", [2, 3, 4])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("pads", [(0, 0), (1, 1), (1, 0), (2, 5)])
+def test_gradients_of_transposed_convolutions(
+    lowering: Any, layout: str, window: int, dilation: int, pads: tuple[int, int]
+) -> None:
+    """That of the kernels is recognised as one, though images are dilated."""
+    rng = np.random.default_rng(0)
+    images = (3, 6, 7, 16) if layout == "NHWC" else (3, 16, 6, 7)
+    kernels = (window, window, 16, 8) if layout == "NHWC" else (8, 16, window, window)
+    x, w = normal(rng, images), normal(rng, kernels)
+    reach = (window - 1) * dilation
+
+    def conv(x: Any, w: Any) -> Any:
+        return ff.lax.conv_general_dilated(
+            x,
+            w,
+            (1, 1),
+            [(reach - pads[0], reach - pads[1])] * 2,
+            lhs_dilation=(2, 3),
+            rhs_dilation=(dilation, dilation),
+            dimension_numbers=LAYOUTS[layout],
+        )
+
+    gradient = ff.grad(lambda x, w: (conv(x, w) ** 2).sum(), argnums=(0, 1))
+    program = lowering.lowered(gradient, (x, w), LOWERINGS)
+    for got, want in zip(lowering.run(program, x, w), gradient(x, w), strict=True):
+        check(program, got, want)
+    assert any(note.startswith("oneDNN backward_weights, ") for note in notes(program))
+
+
+@needs_onednn
 @pytest.mark.parametrize(
     ("layout", "size", "reordered"), [("NHWC", 3, False), ("NCHW", 3, True), ("NCHW", 1, False)]
 )

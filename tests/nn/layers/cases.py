@@ -162,6 +162,14 @@ CASES: dict[str, dict[str, Any]] = {
         output=(2, 7, 5, 3),
         wrong=[[(3, 2, 2)]],
     ),
+    "ConvTranspose2d in groups": dict(
+        make=lambda key, dtype: nn.ConvTranspose2d(
+            4, 6, 3, strides=2, groups=2, padding=1, dtype=dtype, key=key
+        ),
+        inputs=[(2, 3, 2, 4)],
+        output=(2, 5, 3, 6),
+        wrong=[[(2, 3, 2, 2)]],
+    ),
     "ConvTranspose3d": dict(
         make=lambda key, dtype: nn.ConvTranspose3d(
             2, 1, 2, strides=(1, 1, 2), use_bias=False, dtype=dtype, key=key

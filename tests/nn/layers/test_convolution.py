@@ -115,6 +115,21 @@ def test_a_transposed_convolution_is_the_adjoint(rank, data):
     np.testing.assert_allclose(fnp.vdot(result, x), fnp.vdot(y, forward(x)), 1e-9, 1e-9)
 
 
+@pytest.mark.parametrize("rank", TRANSPOSED)
+@given(data=st.data())
+def test_groups_of_a_transposed_convolution_are_layers_of_their_own(rank, data):
+    layout = {**data.draw(layouts(rank)), "dtype": "float64", "key": KEY}
+    layer = TRANSPOSED[rank](4, 6, groups=2, **layout)
+    x = ff.random.normal(ff.random.key(1), (1, *[4] * rank, 4), "float64")
+    parts = [
+        TRANSPOSED[rank](2, 3, **layout).replace(kernel=kernel, bias=bias)(part)
+        for part, kernel, bias in zip(
+            *(fnp.split(a, 2, -1) for a in (x, layer.kernel, layer.bias)), strict=True
+        )
+    ]
+    np.testing.assert_allclose(layer(x), fnp.concatenate(parts, -1), 1e-9, 1e-9)
+
+
 @pytest.mark.parametrize("window, stride, dilation", [(3, 2, 1), (2, 3, 1), (3, 2, 2), (1, 1, 1)])
 def test_extents_of_transposed_convolutions(window, stride, dilation):
     def extent(padding):
@@ -155,6 +170,7 @@ def test_images_of_integers_and_other_precisions_are_promoted():
     [
         (lambda: nn.Conv2d(3, 4, 3, groups=2, key=KEY), "3 channels to 4 do not fall into 2"),
         (lambda: nn.Conv2d(4, 3, 3, groups=2, key=KEY), "4 channels to 3 do not fall into 2"),
+        (lambda: nn.ConvTranspose2d(4, 3, 3, groups=2, key=KEY), "4 channels to 3 do not fall"),
         (lambda: nn.Conv2d(3, 4, 0, key=KEY), "kernel_size must be a positive integer or 2"),
         (lambda: nn.Conv2d(3, 4, (3, 3, 3), key=KEY), "kernel_size must be .* got \\(3, 3, 3\\)"),
         (lambda: nn.Conv1d(3, 4, 3, strides=0, key=KEY), "strides must be .*got 0"),

@@ -39,6 +39,11 @@ def transposed(kernel: Any) -> Any:
     return fnp.moveaxis(flipped, (-2, -1), (0, 1))
 
 
+def transposed_in_groups(kernel: Any, groups: int) -> Any:
+    """The same of groups: PyTorch has those of the inputs one behind the other."""
+    return fnp.concatenate([transposed(part) for part in fnp.split(kernel, groups, -1)])
+
+
 CONV = {"weight": lambda m: swapped(m.kernel), "bias": lambda m: m.bias}
 TRANSPOSE = {"weight": lambda m: transposed(m.kernel), "bias": lambda m: m.bias}
 NORM = {"weight": lambda m: m.scale, "bias": lambda m: m.bias}
@@ -99,6 +104,12 @@ PAIRS: dict[str, Pair] = {
         torch.nn.ConvTranspose2d(3, 2, (3, 4), stride=(1, 2), padding=1, dilation=(2, 1)),
         (2, 5, 4, 3),
         TRANSPOSE,
+    ),
+    "ConvTranspose2d, in groups": Pair(
+        nn.ConvTranspose2d(6, 4, 3, strides=2, padding=1, groups=2, key=KEY),
+        torch.nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, groups=2),
+        (2, 5, 4, 6),
+        {**TRANSPOSE, "weight": lambda m: transposed_in_groups(m.kernel, 2)},
     ),
     "ConvTranspose3d": Pair(
         nn.ConvTranspose3d(3, 2, 2, strides=2, padding=0, key=KEY),

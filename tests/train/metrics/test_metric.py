@@ -32,6 +32,7 @@ CASES = {
     "precision": (metrics.precision(CLASSES), (SCORES, LABELS)),
     "recall": (metrics.recall(CLASSES, average=None), (SCORES, LABELS)),
     "f1_score": (metrics.f1_score(), (SINGLE, BINARY)),
+    "iou": (metrics.iou(CLASSES + 1), (SCORES.argmax(-1), LABELS)),
     "binned_roc_auc": (metrics.binned_roc_auc(16), (SINGLE, BINARY)),
     "together": (
         metrics.together(a=metrics.binary_accuracy(), b=metrics.r2_score()),
