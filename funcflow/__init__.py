@@ -29,6 +29,7 @@ from funcflow.core.aval import ShapeDtypeStruct as ShapeDtypeStruct
 from funcflow.core.config import config as config
 from funcflow.core.config import enable_x64 as enable_x64
 from funcflow.core.dtypes import float0 as float0
+from funcflow.core.executables import clear_caches as clear_caches
 from funcflow.core.pprint import jaxpr_to_text as jaxpr_to_text
 from funcflow.transforms.callback import io_callback as io_callback
 from funcflow.transforms.callback import pure_callback as pure_callback
@@ -54,7 +55,6 @@ from funcflow.transforms.devices import local_device_count as local_device_count
 from funcflow.transforms.devices import local_devices as local_devices
 from funcflow.transforms.devices import process_count as process_count
 from funcflow.transforms.devices import process_index as process_index
-from funcflow.transforms.executables import clear_caches as clear_caches
 from funcflow.transforms.grad import fwd_and_bwd as fwd_and_bwd
 from funcflow.transforms.grad import grad as grad
 from funcflow.transforms.grad import value_and_grad as value_and_grad

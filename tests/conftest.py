@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from funcflow.backends.cache import VARIABLE
+from funcflow.lax import at_once
 
 # The same examples in every run, and none kept in a folder: a failure is reproduced by rerunning.
 # No deadline: an example's first call compiles.
@@ -30,8 +31,12 @@ def checked() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Kernels are kept in a folder of the run's own, which its workers and subprocesses share."""
+    """Kernels are kept in a folder of the run's own, which its workers and subprocesses share.
+
+    Loops outside of jit are always evaluated: compiled ones are compared with them.
+    """
     config.stash[collected] = 0
+    at_once.MOST_OPERATIONS = 10**18
     if VARIABLE not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="funcflow-kernels-")
         os.environ[VARIABLE] = folder.name

@@ -16,6 +16,8 @@ transform to the jaxprs in its parameters with `ctx.jaxpr(inner, ...)`):
     partial_eval(ctx, unknown, args, **params)       -> outs       (higher-order primitives only)
     effects(**params)                                -> frozenset of effects
     dce(eqn, used)                                   -> the equation without unused results
+    eager(xp, *buffers, **params)                    -> as `impl`, outside of all programs, where
+                                                        that is not `impl` itself
 
 `xp` is NumPy or CuPy. `impl` must return the dtype that `abstract` promises. Where a primitive
 has several results, "out", "tangent out", "cotangent" and "dim" are lists. Tangents may be `Zero`,
@@ -77,6 +79,7 @@ batch = Table("batch")
 partial_eval = Table("partial_eval")
 effects = Table("effects")
 dce = Table("dce")
+eager = Table("eager")
 
 TABLES = (abstract, impl, jvp, transpose, batch)
 
@@ -108,15 +111,14 @@ def define(
     partial_eval: Rule | None = None,
     effects: Rule | None = None,
     dce: Rule | None = None,
+    eager: Rule | None = None,
 ) -> None:
     """Fill a primitive's row."""
     tables = globals()
     rules = {"abstract": abstract, "impl": impl, "jvp": jvp, "transpose": transpose, "batch": batch}
     for name, rule in rules.items():
         tables[name][primitive] = rule
-    if partial_eval is not None:
-        tables["partial_eval"][primitive] = partial_eval
-    if effects is not None:
-        tables["effects"][primitive] = effects
-    if dce is not None:
-        tables["dce"][primitive] = dce
+    more = {"partial_eval": partial_eval, "effects": effects, "dce": dce, "eager": eager}
+    for name, rule in more.items():
+        if rule is not None:
+            tables[name][primitive] = rule

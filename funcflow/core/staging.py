@@ -185,6 +185,18 @@ class PartialEvalContext:
         return split_jaxpr(closed, unknown, instantiate)
 
 
+def single_equation(
+    primitive: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any]
+) -> ClosedJaxpr:
+    """The jaxpr that is one operation, from the user's line."""
+    out = rules.abstract[primitive](*avals, **params)
+    outvars = [Var(a) for a in (out if primitive.multiple_results else [out])]
+    effects = rules.effects[primitive](**params) if primitive in rules.effects else NO_EFFECTS
+    invars = [Var(a) for a in avals]
+    eqn = JaxprEqn(list(invars), outvars, primitive, params, effects, user_source())
+    return ClosedJaxpr(Jaxpr((), invars, outvars, [eqn]))
+
+
 class SplitJaxpr:
     """A jaxpr cut in two.
 

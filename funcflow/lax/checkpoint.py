@@ -17,6 +17,7 @@ from funcflow.core.primitive import Primitive
 from funcflow.core.rewrite import dce, dce_closed, hoist, used_inputs
 from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
+from funcflow.lax.at_once import at_once
 from funcflow.lax.shape import moveaxis
 from funcflow.lax.silent import silent
 
@@ -143,4 +144,5 @@ define(
     batch=_batch,
     partial_eval=_partial_eval,
     effects=lambda *, jaxpr, policy: jaxpr.effects,
+    eager=at_once(checkpoint_p, lambda **_: 1),
 )

@@ -24,6 +24,7 @@ from funcflow.core.rewrite import dce_closed
 from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
+from funcflow.lax.at_once import at_once
 from funcflow.lax.casting import convert_element_type
 from funcflow.lax.comparison import clamp, ne, select_n
 from funcflow.lax.index_check import unchecked
@@ -388,4 +389,5 @@ define(
     batch=_cond_batch,
     partial_eval=_cond_partial_eval,
     effects=_cond_effects,
+    eager=at_once(cond_p, lambda **_: 1),
 )

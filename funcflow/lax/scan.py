@@ -18,6 +18,7 @@ from funcflow.core.rewrite import cse, dce, hoist, permute, split_invariant, use
 from funcflow.core.rules import define
 from funcflow.core.staging import SplitJaxpr, split_jaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
+from funcflow.lax.at_once import at_once
 from funcflow.lax.carry import common_length, trace_body
 from funcflow.lax.checkpointed import checkpointed, segments
 from funcflow.lax.forms import add_p
@@ -492,4 +493,5 @@ define(
     partial_eval=_scan_partial_eval,
     effects=lambda *, jaxpr, **_: jaxpr.effects,
     dce=_scan_dce,
+    eager=at_once(scan_p, lambda *, length, **_: length),
 )

@@ -29,6 +29,7 @@ from funcflow.core.rules import define
 from funcflow.core.staging import split_jaxpr, stage_out
 from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax import while_reverse
+from funcflow.lax.at_once import UNKNOWN, at_once
 from funcflow.lax.bitwise import bitwise_and
 from funcflow.lax.carry import trace_body, trace_condition
 from funcflow.lax.comparison import lt, select_n
@@ -532,4 +533,5 @@ define(
     partial_eval=_while_partial_eval,
     effects=_while_effects,
     dce=_while_dce,
+    eager=at_once(while_p, lambda **_: UNKNOWN),
 )

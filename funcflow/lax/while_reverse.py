@@ -21,6 +21,7 @@ from funcflow.core.primitive import Primitive
 from funcflow.core.rewrite import dce, dce_closed, hoist, permute, used_inputs
 from funcflow.core.rules import NONLINEAR, define
 from funcflow.core.staging import split_jaxpr, stage_out
+from funcflow.lax.at_once import UNKNOWN, at_once
 from funcflow.lax.comparison import lt, select_n
 from funcflow.lax.forms import add
 from funcflow.lax.reduction import reduce_max
@@ -414,4 +415,5 @@ define(
     batch=_batch,
     partial_eval=_partial_eval,
     effects=_effects,
+    eager=at_once(reverse_while_p, lambda **_: UNKNOWN),
 )

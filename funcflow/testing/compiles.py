@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from funcflow.core.backend import get_backend
 from funcflow.core.config import config
-from funcflow.transforms.executables import observers
+from funcflow.core.executables import observers
 
 
 @contextmanager

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias
 
-from funcflow.core import rules
 from funcflow.core.array import aval_of
 from funcflow.core.errors import ArgumentError
-from funcflow.core.jaxpr import NO_EFFECTS, ClosedJaxpr, Jaxpr, JaxprEqn, Var
+from funcflow.core.jaxpr import JaxprEqn
 from funcflow.core.primitive import Primitive
-from funcflow.core.source import user_source
+from funcflow.core.staging import single_equation
 from funcflow.core.trace import EVAL, EvalTrace, current_trace, set_trace, under
 from funcflow.lax.silent import silent
 
@@ -57,10 +56,4 @@ def evaluation_checked(function: str, check: Check, enable: bool) -> Generator[N
 
 def silent_equation(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> JaxprEqn:
     """An operation as an equation, without what it prints."""
-    avals = [aval_of(x) for x in args]
-    out = rules.abstract[primitive](*avals, **params)
-    outvars = [Var(a) for a in (out if primitive.multiple_results else [out])]
-    effects = rules.effects[primitive](**params) if primitive in rules.effects else NO_EFFECTS
-    invars = [Var(a) for a in avals]
-    eqn = JaxprEqn(list(invars), outvars, primitive, params, effects, user_source())
-    return silent(ClosedJaxpr(Jaxpr((), invars, outvars, [eqn]))).eqns[0]
+    return silent(single_equation(primitive, [*map(aval_of, args)], params)).eqns[0]

@@ -18,6 +18,7 @@ from funcflow.core.backend import Executable, Explanation
 from funcflow.core.collector import collection_paused
 from funcflow.core.config import config
 from funcflow.core.errors import CompileError, NaNError, OutOfMemoryError
+from funcflow.core.executables import compiled, lowered
 from funcflow.core.flatten import (
     FlatFunction,
     argument_names,
@@ -44,7 +45,6 @@ from funcflow.transforms.dispatch import (
     signature,
 )
 from funcflow.transforms.donation import DonatedArguments, Donation
-from funcflow.transforms.executables import compiled, lowered
 from funcflow.transforms.signatures import MAX_ENTRIES, CacheInfo, Signature, Signatures
 from funcflow.transforms.stages import Lowered, Traced
 from funcflow.transforms.static_arguments import StaticArguments, listed

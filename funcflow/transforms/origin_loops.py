@@ -17,6 +17,7 @@ from funcflow.core.array import aval_of
 from funcflow.core.aval import ShapedArray
 from funcflow.core.backend import Executable
 from funcflow.core.evaluate import eval_closed
+from funcflow.core.executables import compiled
 from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
 from funcflow.core.staging import stage_out
 from funcflow.lax.bitwise import bitwise_and
@@ -27,7 +28,6 @@ from funcflow.lax.scan import bind_scan
 from funcflow.lax.shape import broadcast
 from funcflow.lax.while_binding import STEP_NUMBER, bind_while
 from funcflow.lax.while_reverse import operands_of, together
-from funcflow.transforms.executables import compiled
 from funcflow.transforms.nans import Follow, Found, first_nan
 from funcflow.transforms.whereabouts import Element, Frame, Origin
 

@@ -15,6 +15,7 @@ from funcflow.core.array import as_array, aval_of
 from funcflow.core.aval import ShapedArray, Zero, is_undefined
 from funcflow.core.axes import Axis, axes_in_scope, bind_axis
 from funcflow.core.errors import ArgumentError
+from funcflow.core.executables import compiled
 from funcflow.core.flatten import FlatFunction, check_function, flatten_arguments, name_of
 from funcflow.core.jaxpr import ClosedJaxpr, Effects, axis_effect
 from funcflow.core.primitive import Primitive
@@ -27,7 +28,6 @@ from funcflow.core.tracebacks import hides_internal_frames
 from funcflow.lax.shape import moveaxis, reduce_sum
 from funcflow.lax.slicing import index_in_dim
 from funcflow.transforms.devices import device_count
-from funcflow.transforms.executables import compiled
 from funcflow.transforms.jit import jit
 from funcflow.transforms.static_arguments import StaticArguments, listed
 from funcflow.transforms.vmap import checked_dim, mapped_size, place_axis

@@ -7,9 +7,9 @@ import numpy as np
 
 from funcflow.core import rules
 from funcflow.core.backend import array_namespace
+from funcflow.core.executables import compiled
 from funcflow.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, subjaxprs
 from funcflow.transforms.batching import batch_jaxpr
-from funcflow.transforms.executables import compiled
 
 
 def values_of(env: Mapping[Var, Any], atoms: Sequence[Atom]) -> list[Any]:

@@ -9,12 +9,12 @@ from funcflow.core.aval import ShapeDtypeStruct
 from funcflow.core.backend import Executable, Explanation, Memory, get_inspector
 from funcflow.core.config import config
 from funcflow.core.errors import ArgumentError
+from funcflow.core.executables import compiled, lowered_stages
 from funcflow.core.flatten import argument_names, flatten_arguments
 from funcflow.core.jaxpr import ClosedJaxpr
 from funcflow.core.pytree import PyTreeDef
 from funcflow.core.rewrite import constants_to_arguments
 from funcflow.transforms.donation import Donation
-from funcflow.transforms.executables import compiled, lowered_stages
 
 
 class Traced:

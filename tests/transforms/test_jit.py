@@ -76,7 +76,7 @@ def test_axes_in_scope_are_part_of_the_signature():
 
 
 def test_equal_programs_share_one_executable():
-    from funcflow.transforms.executables import compiled
+    from funcflow.core.executables import compiled
 
     ff.clear_caches()
     first, second = (ff.jit(lambda x: fnp.sin(x) * 2).trace(np.ones(3)).jaxpr for _ in range(2))

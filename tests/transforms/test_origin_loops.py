@@ -6,9 +6,9 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
+from funcflow.core.executables import compiled
 from funcflow.core.jaxpr import JaxprEqn
 from funcflow.transforms import origin_loops
-from funcflow.transforms.executables import compiled
 from funcflow.transforms.origin import origin_in
 from funcflow.transforms.whereabouts import Element, Origin
 

@@ -36,7 +36,7 @@ from funcflow.backends.straight.arrays import (
 from funcflow.backends.straight.code import StraightCode
 from funcflow.backends.straight.costs import GUESS
 from funcflow.backends.straight.indexing import indexed, indexed_by
-from funcflow.backends.straight.residents import RULES, Home, InMemory
+from funcflow.backends.straight.residents import Home, InMemory, rule_for
 from funcflow.core.aval import ShapedArray
 from funcflow.core.jaxpr import ClosedJaxpr, JaxprEqn
 
@@ -264,7 +264,7 @@ class KernelWriter:
         self._vector: int | None = None
         self._lanes = 1
         around = None if extent is None else Lanes(extent, lambda: self._nest.index(_LANE))
-        self.code = StraightCode(self._nest.build, self._literal, prepared, around, RULES)
+        self.code = StraightCode(self._nest.build, self._literal, prepared, around, rule_for)
 
     def spread(
         self,

@@ -187,3 +187,5 @@ Rule: TypeAlias = Callable[[Writer, JaxprEqn, list[Elements]], Sequence[Elements
 ResidentRule: TypeAlias = Callable[
     [Writer, JaxprEqn, Sequence[Elements | Resident]], Sequence[Elements | Resident] | None
 ]
+# The rule for a primitive, by its name, and its first operand.
+ResidentRules: TypeAlias = Callable[[str, Elements | Resident], ResidentRule | None]

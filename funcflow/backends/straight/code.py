@@ -10,11 +10,10 @@ code. A dimension is that one if it has its extent. What computes across the lan
 whatever needs memory or too many operations.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import prod
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,7 +29,7 @@ from funcflow.backends.straight.arrays import (
     Lanes,
     NotStraight,
     Resident,
-    ResidentRule,
+    ResidentRules,
     Shape,
     Zeros,
     arranged,
@@ -68,7 +67,7 @@ class StraightCode:
         literal: gives the value of a number.
         prepare: what the jaxprs inside of equations go through before they are written.
         lanes: the loop around, if one dimension is its lanes.
-        residents: what is done with arrays in memory, by the names of primitives.
+        residents: what gives the rules for arrays in memory; without it, none are expected.
 
     Attributes:
         origins: the equations that values are elements of the results of.
@@ -81,7 +80,7 @@ class StraightCode:
         literal: Callable[[np.ndarray[Any, Any]], Value],
         prepare: Prepare,
         lanes: Lanes | None = None,
-        residents: Mapping[str, ResidentRule] = MappingProxyType({}),
+        residents: ResidentRules | None = None,
     ) -> None:
         self.build = build
         self.prepare = prepare
@@ -145,7 +144,7 @@ class StraightCode:
             return self._small_results(eqn, small)
         if isinstance(args[0], Counted):
             return [self._recounted(eqn, args[0], args[1:])]
-        rule = self._residents.get(eqn.primitive.name)
+        rule = self._residents(eqn.primitive.name, args[0]) if self._residents else None
         found = rule(self, eqn, args) if rule is not None else None
         if found is not None:
             return found

@@ -213,8 +213,6 @@ def _dynamic_update_slice(
     code: Writer, eqn: JaxprEqn, args: Sequence[Any]
 ) -> list[Elements | Resident]:
     update, *places = _small(code, args[1:])
-    if isinstance(args[0], Zeros):
-        return [Patch([(update, places)])]
     x = _writable(args[0])
     assert x.home.store is not None
     moved = _place(code, x, places, update.values.shape)
@@ -222,6 +220,12 @@ def _dynamic_update_slice(
         code.count()
         x.home.store(update.values[place], offset=_offset(code, x.distance(place), moved))
     return [_changed(x)]
+
+
+def _patch(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident]:
+    """A slice is put into zeros."""
+    update, *places = _small(code, args[1:])
+    return [Patch([(update, places)])]
 
 
 def _add(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements | Resident] | None:
@@ -305,9 +309,7 @@ def _scatter(code: Writer, eqn: JaxprEqn, args: Sequence[Any]) -> list[Elements 
     return [_changed(x)]
 
 
-RULES: Mapping[str, ResidentRule] = {
-    "copy": _same,
-    "stop_gradient": _same,
+_OF_MEMORY: Mapping[str, ResidentRule] = {
     "reshape": _reshape,
     "transpose": _transpose,
     "rev": _reverse,
@@ -315,6 +317,19 @@ RULES: Mapping[str, ResidentRule] = {
     "dynamic_slice": _dynamic_slice,
     "dynamic_update_slice": _dynamic_update_slice,
     "gather": _gather,
-    "add": _add,
     **{primitive.name: _scatter for primitive in COMBINE},
 }
+_OF_ZEROS: Mapping[str, ResidentRule] = {"dynamic_update_slice": _patch}
+_OF_ANY: Mapping[str, ResidentRule] = {"copy": _same, "stop_gradient": _same, "add": _add}
+
+
+def rule_for(primitive: str, operand: Elements | Resident) -> ResidentRule | None:
+    """The rule for an operation on arrays of which some are in memory, by its first operand.
+
+    Where there is none, elements have to be loaded.
+    """
+    if isinstance(operand, InMemory) and primitive in _OF_MEMORY:
+        return _OF_MEMORY[primitive]
+    if isinstance(operand, Zeros) and primitive in _OF_ZEROS:
+        return _OF_ZEROS[primitive]
+    return _OF_ANY.get(primitive)

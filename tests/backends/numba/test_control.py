@@ -15,7 +15,7 @@ from funcflow.backends.numba.backend import LOWERINGS, CpuBackend, program_of
 from funcflow.backends.passes.inline import inline
 from funcflow.backends.program import Check, HostCall
 from funcflow.backends.straight import arrays
-from funcflow.transforms.executables import compiled
+from funcflow.core.executables import compiled
 
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((5, 5)).astype(np.float32)

@@ -237,3 +237,43 @@ def test_changes_of_several_arrays_that_wait_for_each_other():
     got, want = ff.jit(function)(start), function(start)
     for a, b in zip(ff.tree.leaves(got), ff.tree.leaves(want), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda zeros, c, i: zeros[i, 3:7],
+        lambda zeros, c, i: zeros.reshape(-1)[i],
+        lambda zeros, c, i: zeros.T[::-1][i, 0],
+        lambda zeros, c, i: zeros[fnp.stack([i, i + 1]), 0],
+        lambda zeros, c, i: zeros.at[i, 0].set(c)[i, :2],
+        lambda zeros, c, i: lax.dynamic_update_slice(zeros, c.reshape(1, 1), (i, 0))[i, :2],
+        lambda zeros, c, i: lax.dynamic_update_slice(zeros, c.reshape(1, 1), (i, 0)).T[:2, i],
+    ],
+    ids=["slice", "reshape", "transpose, rev", "gather", "scatter", "update", "update, transpose"],
+)
+def test_large_zeros_may_be_read_and_changed(read):
+    def f(c):
+        return lax.fori_loop(
+            0, 5, lambda i, c: c + fnp.sum(read(fnp.zeros((34, 34)), c, i)), fnp.float32(c)
+        )
+
+    with ff.disable_jit():
+        expected = f(2.0)
+    np.testing.assert_array_equal(ff.jit(f)(2.0), expected)
+
+
+def test_a_small_table_is_read_and_changed_where_an_array_in_memory_says():
+    places = fnp.arange(100) % 3
+
+    def f(table):
+        def step(table, i):
+            j = places[5]  # a part of what is in memory, at a fixed place
+            return table.at[j].add(table[j] + places[i]), None
+
+        return lax.scan(step, table, np.arange(7))[0]
+
+    table = np.float32([1, 2, 3])
+    with ff.disable_jit():
+        expected = f(table)
+    np.testing.assert_array_equal(ff.jit(f)(table), expected)

@@ -4,8 +4,8 @@ import numpy as np
 
 import funcflow as ff
 import funcflow.numpy as fnp
+from funcflow.core import executables
 from funcflow.core.backend import get_inspector
-from funcflow.transforms import executables
 
 
 def program(f, shape=(3,)):
