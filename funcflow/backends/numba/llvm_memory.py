@@ -7,20 +7,31 @@ out. What all lanes share is loaded once, as a scalar.
 An operand may be read only if the loops around run, so a load moves at most to the code before the
 innermost one (see the levels in `llvm_values.py`), and it stays where it is if the kernel writes
 the operand.
+
+A vector loop asks for lines of memory ahead of its loads. Processors guess well what is read next,
+but they do so while a loop reads: one that computes for long, or sweeps a row several times, leaves
+memory idle in between.
 """
 
 from typing import Any
 
 import numpy as np
 
-from funcflow.backends.loop_ir import ANY, FIXED, PAIRED, UNIT, Load, Store, Value
+from funcflow.backends.loop_ir import ANY, FIXED, PAIRED, UNIT, Kernel, Load, Store, Value
 from funcflow.backends.numba import llvm_ops as ops
 from funcflow.backends.numba.llvm_tiles import Tiles
 from funcflow.backends.numba.llvm_values import lane_numbers
 
+_LINE = 64  # bytes
+_AHEAD = 2048  # bytes from a load to the lines that are asked for
+
 
 class Memory(Tiles):
     """Prints accesses to operands."""
+
+    def __init__(self, kernel: Kernel, declares: dict[str, None]) -> None:
+        super().__init__(kernel, declares)
+        self.fetched: set[int] = set()  # the operands that are asked for ahead
 
     def address(self, operand: int) -> tuple[str, int]:
         """The pointer to an operand's element at the loops' indices, and its level.
@@ -167,6 +178,7 @@ class Memory(Tiles):
         if not adjacent and s.mask is None:
             return self.gather(place, dtype, level)
         if adjacent and not mask:
+            self.fetch(s, place, level)
             return self.put(level, f"load {memory}, ptr {place}, align {dtype.itemsize}")
         symbol, args = self.access("load" if adjacent else "gather", dtype, place, mask)
         bits = f"<{self.lanes} x i1>"
@@ -174,6 +186,42 @@ class Memory(Tiles):
         self.declares[f"declare {memory} {symbol}({types})"] = None
         passed = f"{', '.join(args)}, {memory} zeroinitializer"
         return self.put(level, f"call {memory} {symbol}({passed})")
+
+    def fetch(self, s: Load, place: str, level: int) -> None:
+        """Ask for lines ahead of a load, in the first sweep over what the kernel only reads."""
+        operand = self.kernel.operands[s.operand]
+        nbytes = self.lanes * operand.dtype.itemsize
+        if s.operand in self.fetched or s.offset is not None or operand.written or nbytes < _LINE:
+            return
+        distance = self.distance(s.operand)
+        if distance:
+            self.fetched.add(s.operand)
+            self.declares["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"] = None
+            ahead = self.put(level, f"getelementptr i8, ptr {place}, i64 {distance}")
+            for start in range(0, nbytes, _LINE):
+                line = self.put(level, f"getelementptr i8, ptr {ahead}, i64 {start}")
+                # for a read, into the first level of the cache
+                passed = f"ptr {line}, i32 0, i32 3, i32 1"
+                self.levels[level].append(f"  call void @llvm.prefetch.p0({passed})")
+
+    def distance(self, operand: int) -> str:
+        """How many bytes ahead lines are asked for: 0 if the next row lies elsewhere.
+
+        Nothing if the vector loop is not the innermost, or the loop around it reads a row again.
+        """
+        if 2 * len(self.frames) != self.vector_level:
+            return ""
+        if len(self.frames) == 1:
+            return str(_AHEAD)
+        around, axis = (frame.axis for frame in self.frames[-2:])
+        if around < 0 or self.kernel.operands[operand].strides[around] is not ANY:
+            return ""
+        key = ("distance", operand)
+        if key not in self.entry:
+            stride, extent = self.parameter(("stride", operand, around)), ("extent", axis)
+            dense = self.put(0, f"icmp eq i64 {stride}, {self.parameter(extent)}")
+            self.entry[key] = self.put(0, f"select i1 {dense}, i64 {_AHEAD}, i64 0")
+        return self.entry[key]
 
     def gather(self, place: str, dtype: np.dtype[Any], level: int) -> str:
         """Elements loaded one by one: instructions that gather take five times as long on Zen 5.
