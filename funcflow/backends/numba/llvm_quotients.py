@@ -1,10 +1,10 @@
 """Divisions of vectors by one number, which are products where that gives the same bits.
 
-A register of 64 bytes takes AVX-512's processors ten cycles and more to divide, and half a cycle to
-multiply. With z, the float next to 1 / y, and with what it lacks, x / y is known but for half an
-ulp and a little more; one correction by the remainder then gives the rounded quotient (P. Markstein,
-"Computation of elementary functions on the IBM RISC System/6000 processor", 1990, theorem 7).
-Remainders are exact unless numbers are very large or small. What has such numbers is divided.
+To divide a register of 64 bytes takes processors ten cycles and more, to multiply it half a cycle.
+If z is 1 / y, rounded, and q is x z, rounded, then q + (x - q y) z is x / y, rounded once, unless
+numbers are so large or small that what is in between loses digits (N. Brisebarre, J.-M. Muller and
+S. Raina, "Accelerating correctly rounded floating-point division when the divisor is known in
+advance", 2004). Vectors with such numbers are divided.
 """
 
 from typing import NamedTuple
@@ -29,21 +29,20 @@ class _Range(NamedTuple):
 
 _RANGES = {np.dtype(np.float32): _Range(20, 79), np.dtype(np.float64): _Range(100, 800)}
 _LINE = 64  # bytes of a vector that is worth it
+_LONG = 8  # vectors in a loop that makes up for what is done before it
 
 
-class _Inverse(NamedTuple):
+class _Shared(NamedTuple):
     """What quotients by a divisor share, as names of vectors.
 
     Attributes:
-        high, low: 1 / y as a sum.
-        minus: -y.
-        outside: an integer of a bit for each lane: all, if y is out of range.
+        inside: whether y is in range. If not, the others are unknown.
+        inverse, minus: 1 / y and -y.
     """
 
-    high: str
-    low: str
+    inside: str
+    inverse: str
     minus: str
-    outside: str
 
 
 class Quotients(Loops):
@@ -51,7 +50,7 @@ class Quotients(Loops):
 
     def __init__(self, kernel: Kernel, declares: dict[str, None]) -> None:
         super().__init__(kernel, declares)
-        self.inverses: dict[tuple[Value, str], _Inverse] = {}  # by divisor and vector loop
+        self.divisors: dict[tuple[Value, str], _Shared] = {}  # by divisor and vector loop
 
     def let(self, s: Let) -> None:
         if self.is_shared_division(s):
@@ -73,46 +72,62 @@ class Quotients(Loops):
         level, n, lanes = self.level[x], next(self.numbers), self.lanes
         element = ops.register_type(s.out.dtype)
         t, flags = ops.vector(element, lanes), f"i{lanes}"
-        inverse, name = self.inverse(y), self.names[x]
-        near = self.put(level, f"fmul {t} {name}, {inverse.low}")
-        near = self.fused(element, name, inverse.high, near, level)
-        rest = self.fused(element, near, inverse.minus, name, level)
-        product = self.fused(element, rest, inverse.high, near, level)
-        found = self.put(level, f"bitcast <{lanes} x i1> {self.beyond(s, level)} to {flags}")
-        found = self.put(level, f"or {flags} {found}, {inverse.outside}")
-        condition = self.put(level, f"icmp ne {flags} {found}, 0")
-        before, result = self.blocks[level], self.fresh()
+        shared, name = self.shared(y), self.names[x]
+        out, result = self.levels[level], self.fresh()
         self.declares[RARE] = None
-        self.levels[level] += [
-            f"  br i1 {condition}, label %divide{n}, label %quotient{n}, !prof !0",
+        out += [f"  br i1 {shared.inside}, label %look{n}, label %divide{n}", f"look{n}:"]
+        found = self.put(level, f"bitcast <{lanes} x i1> {self.beyond(s, level)} to {flags}")
+        condition = self.put(level, f"icmp ne {flags} {found}, 0")
+        out += [
+            f"  br i1 {condition}, label %divide{n}, label %multiply{n}, !prof !0",
             f"divide{n}:",
             f"  %ratio{n} = fdiv {t} {name}, {self.vector(y)}",
             f"  br label %quotient{n}",
+            f"multiply{n}:",
+        ]
+        near = self.put(level, f"fmul {t} {name}, {shared.inverse}")
+        rest = self.fused(element, near, shared.minus, name, level)
+        product = self.fused(element, rest, shared.inverse, near, level)
+        out += [
+            f"  br label %quotient{n}",
             f"quotient{n}:",
-            f"  {result} = phi {t} [{product}, %{before}], [%ratio{n}, %divide{n}]",
+            f"  {result} = phi {t} [{product}, %multiply{n}], [%ratio{n}, %divide{n}]",
         ]
         self.blocks[level] = f"quotient{n}"
         self.define(s.out, result, level, True)
 
-    def inverse(self, y: Value) -> _Inverse:
-        """What quotients by a divisor share, before the loop."""
-        key = y, self.frames[self.vector_level // 2 - 1].index
-        if key not in self.inverses:
-            level, name = self.level[y], self.names[y]
-            element, bound = ops.register_type(y.dtype), _RANGES[y.dtype].divisor
-            one, least, most = (ops.literal(y.dtype, v) for v in (1.0, 2.0**-bound, 2.0**bound))
-            high = self.put(level, f"fdiv {element} {one}, {name}")
-            minus = self.put(level, f"fneg {element} {name}")
-            rest = self.fused(element, minus, high, one, level, lanes=1)
-            low = self.put(level, f"fmul {element} {rest}, {high}")
-            above = self.put(level, f"fcmp oge {element} {name}, {least}")
-            below = self.put(level, f"fcmp ole {element} {name}, {most}")
-            inside = self.put(level, f"and i1 {above}, {below}")
-            outside = self.put(level, f"select i1 {inside}, i{self.lanes} 0, i{self.lanes} -1")
-            first = max(level, self.vector_level - 1)
-            vectors = [self.spread(element, part, first) for part in (high, low, minus)]
-            self.inverses[key] = _Inverse(*vectors, outside)
-        return self.inverses[key]
+    def shared(self, y: Value) -> _Shared:
+        """What quotients by a divisor share, before the loop: there if the loop is a long one."""
+        frame = self.frames[self.vector_level // 2 - 1]
+        if (y, frame.index) not in self.divisors:
+            level, n = self.vector_level - 1, next(self.numbers)
+            begin, _ = self.bounds(frame.axis)
+            length = self.put(level, f"sub i64 {frame.end}, {begin}")
+            condition = self.put(level, f"icmp sge i64 {length}, {_LONG * self.lanes}")
+            before, out = self.blocks[level], self.levels[level]
+            out += [f"  br i1 {condition}, label %invert{n}, label %inverted{n}", f"invert{n}:"]
+            inside, *parts = self.inverted(y, level)
+            out += [f"  br label %inverted{n}", f"inverted{n}:"]
+            t = ops.register_type(y.dtype, self.lanes)
+            inside = self.put(level, f"phi i1 [false, %{before}], [{inside}, %invert{n}]")
+            parts = [
+                self.put(level, f"phi {t} [poison, %{before}], [{part}, %invert{n}]")
+                for part in parts
+            ]
+            self.blocks[level] = f"inverted{n}"
+            self.divisors[y, frame.index] = _Shared(inside, *parts)
+        return self.divisors[y, frame.index]
+
+    def inverted(self, y: Value, level: int) -> list[str]:
+        """The fields of `_Shared`."""
+        element, name, bound = ops.register_type(y.dtype), self.names[y], _RANGES[y.dtype].divisor
+        one, least, most = (ops.literal(y.dtype, v) for v in (1.0, 2.0**-bound, 2.0**bound))
+        inverse = self.put(level, f"fdiv {element} {one}, {name}")
+        minus = self.put(level, f"fneg {element} {name}")
+        above = self.put(level, f"fcmp oge {element} {name}, {least}")
+        below = self.put(level, f"fcmp ole {element} {name}, {most}")
+        inside = self.put(level, f"and i1 {above}, {below}")
+        return [inside, *(self.spread(element, part, level) for part in (inverse, minus))]
 
     def beyond(self, s: Let, level: int) -> str:
         """The lanes whose dividend is neither 0 nor in range."""
@@ -135,9 +150,9 @@ class Quotients(Loops):
         far = self.put(level, f"icmp uge {t} {above}, {constant(end - least)}")
         return self.put(level, f"and <{lanes} x i1> {other}, {far}")
 
-    def fused(self, element: str, x: str, y: str, z: str, level: int, lanes: int = 0) -> str:
-        """x y + z, rounded once."""
-        lanes = lanes or self.lanes
-        t, symbol = ops.vector(element, lanes), f"@llvm.fma.{ops.mangled(element, lanes)}"
+    def fused(self, element: str, x: str, y: str, z: str, level: int) -> str:
+        """A product and a third number as a sum that is rounded once."""
+        t = ops.vector(element, self.lanes)
+        symbol = f"@llvm.fma.{ops.mangled(element, self.lanes)}"
         self.declares[f"declare {t} {symbol}({t}, {t}, {t})"] = None
         return self.put(level, f"call {t} {symbol}({t} {x}, {t} {y}, {t} {z})")

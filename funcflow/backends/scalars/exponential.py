@@ -108,7 +108,7 @@ def rounded(f: Floats, x: Value, scale: float, offset: int) -> tuple[Value, Valu
 
 
 def reduced(f: Floats, x: Value, offset: int, times: float = 1.0) -> tuple[Value, Value, Value]:
-    """r and n of times * x = n log(2) + times * r, and an integer whose last bits are n + offset."""
+    """The r and n of times * x = n log(2) + times * r, and an integer that ends in n + offset."""
     high, low = f.pick(LOG2_SINGLE, LOG2_DOUBLE)
     whole, n = rounded(f, x, times / math.log(2), offset)
     r = f("fma", whole, -high / times, x)
