@@ -8,9 +8,10 @@ An operand may be read only if the loops around run, so a load moves at most to 
 innermost one (see the levels in `llvm_values.py`), and it stays where it is if the kernel writes
 the operand.
 
-A vector loop asks for lines of memory ahead of its loads. Processors guess well what is read next,
-but they do so while a loop reads: one that computes for long, or sweeps a row several times, leaves
-memory idle in between.
+A vector loop asks for lines of memory ahead of its first loads and stores. Processors guess well
+what is read next, but they do so while a loop reads: one that computes for long, or sweeps a row
+several times, leaves memory idle in between. What is written must be fetched, too, and a loop waits
+for that where many stores follow each other.
 """
 
 from typing import Any
@@ -23,7 +24,7 @@ from funcflow.backends.numba.llvm_tiles import Tiles
 from funcflow.backends.numba.llvm_values import lane_numbers
 
 _LINE = 64  # bytes
-_AHEAD = 2048  # bytes from a load to the lines that are asked for
+_AHEAD = 4096  # bytes from an access to the lines that are asked for
 
 
 class Memory(Tiles):
@@ -187,21 +188,21 @@ class Memory(Tiles):
         passed = f"{', '.join(args)}, {memory} zeroinitializer"
         return self.put(level, f"call {memory} {symbol}({passed})")
 
-    def fetch(self, s: Load, place: str, level: int) -> None:
-        """Ask for lines ahead of a load, in the first sweep over what the kernel only reads."""
-        operand = self.kernel.operands[s.operand]
+    def fetch(self, s: Load | Store, place: str, level: int) -> None:
+        """Ask for lines ahead of an access, in the first sweep over an operand."""
+        operand, writes = self.kernel.operands[s.operand], isinstance(s, Store)
         nbytes = self.lanes * operand.dtype.itemsize
-        if s.operand in self.fetched or s.offset is not None or operand.written or nbytes < _LINE:
+        if s.operand in self.fetched or s.offset is not None or nbytes < _LINE:
             return
         distance = self.distance(s.operand)
-        if distance:
+        if distance and writes == operand.written:
             self.fetched.add(s.operand)
             self.declares["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"] = None
             ahead = self.put(level, f"getelementptr i8, ptr {place}, i64 {distance}")
             for start in range(0, nbytes, _LINE):
                 line = self.put(level, f"getelementptr i8, ptr {ahead}, i64 {start}")
-                # for a read, into the first level of the cache
-                passed = f"ptr {line}, i32 0, i32 3, i32 1"
+                # for a read or a write, into the first level of the cache for data
+                passed = f"ptr {line}, i32 {int(writes)}, i32 3, i32 1"
                 self.levels[level].append(f"  call void @llvm.prefetch.p0({passed})")
 
     def distance(self, operand: int) -> str:
@@ -282,6 +283,7 @@ class Memory(Tiles):
         memory = ops.memory_type(dtype, self.lanes)
         out = self.levels[level]
         if adjacent and not mask:
+            self.fetch(s, place, level)
             out.append(f"  store {memory} {value}, ptr {place}, align {dtype.itemsize}")
             return
         symbol, args = self.access("store" if adjacent else "scatter", dtype, place, mask)
