@@ -24,7 +24,9 @@ from funcflow.backends.numba.llvm_tiles import Tiles
 from funcflow.backends.numba.llvm_values import lane_numbers
 
 _LINE = 64  # bytes
-_AHEAD = 4096  # bytes from an access to the lines that are asked for
+# Bytes from an access to the lines that are asked for. Threads wait for each other where one asks for
+# lines that another writes, so the distance is less than what suits reads best.
+_AHEAD = 2048
 
 
 class Memory(Tiles):
