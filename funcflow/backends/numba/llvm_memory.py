@@ -24,9 +24,7 @@ from funcflow.backends.numba.llvm_tiles import Tiles
 from funcflow.backends.numba.llvm_values import lane_numbers
 
 _LINE = 64  # bytes
-# Bytes from an access to the lines that are asked for. Threads wait for each other where one asks for
-# lines that another writes, so the distance is less than what suits reads best.
-_AHEAD = 2048
+_AHEAD = 2048  # bytes from an access to the lines that are asked for
 
 
 class Memory(Tiles):
@@ -35,6 +33,7 @@ class Memory(Tiles):
     def __init__(self, kernel: Kernel, declares: dict[str, None]) -> None:
         super().__init__(kernel, declares)
         self.fetched: set[int] = set()  # the operands that are asked for ahead
+        self.ahead: dict[Any, str] = {}  # indices of what is asked for, by what they depend on
 
     def address(self, operand: int) -> tuple[str, int]:
         """The pointer to an operand's element at the loops' indices, and its level.
@@ -181,7 +180,7 @@ class Memory(Tiles):
         if not adjacent and s.mask is None:
             return self.gather(place, dtype, level)
         if adjacent and not mask:
-            self.fetch(s, place, level)
+            self.fetch(s, level)
             return self.put(level, f"load {memory}, ptr {place}, align {dtype.itemsize}")
         symbol, args = self.access("load" if adjacent else "gather", dtype, place, mask)
         bits = f"<{self.lanes} x i1>"
@@ -190,41 +189,55 @@ class Memory(Tiles):
         passed = f"{', '.join(args)}, {memory} zeroinitializer"
         return self.put(level, f"call {memory} {symbol}({passed})")
 
-    def fetch(self, s: Load | Store, place: str, level: int) -> None:
+    def fetch(self, s: Load | Store, level: int) -> None:
         """Ask for lines ahead of an access, in the first sweep over an operand."""
         operand, writes = self.kernel.operands[s.operand], isinstance(s, Store)
         nbytes = self.lanes * operand.dtype.itemsize
         if s.operand in self.fetched or s.offset is not None or nbytes < _LINE:
             return
-        distance = self.distance(s.operand)
-        if distance and writes == operand.written:
+        if writes == operand.written and self.goes_on(s.operand):
             self.fetched.add(s.operand)
             self.declares["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"] = None
-            ahead = self.put(level, f"getelementptr i8, ptr {place}, i64 {distance}")
+            place = self.place_ahead(s.operand, level)
             for start in range(0, nbytes, _LINE):
-                line = self.put(level, f"getelementptr i8, ptr {ahead}, i64 {start}")
+                line = self.put(level, f"getelementptr i8, ptr {place}, i64 {start}")
                 # for a read or a write, into the first level of the cache for data
                 passed = f"ptr {line}, i32 {int(writes)}, i32 3, i32 1"
                 self.levels[level].append(f"  call void @llvm.prefetch.p0({passed})")
 
-    def distance(self, operand: int) -> str:
-        """How many bytes ahead lines are asked for: 0 if the next row lies elsewhere.
-
-        Nothing if the vector loop is not the innermost, or the loop around it reads a row again.
-        """
+    def goes_on(self, operand: int) -> bool:
+        """Whether the vector loop is the innermost, and the loop around takes other rows."""
         if 2 * len(self.frames) != self.vector_level:
-            return ""
-        if len(self.frames) == 1:
-            return str(_AHEAD)
-        around, axis = (frame.axis for frame in self.frames[-2:])
-        if around < 0 or self.kernel.operands[operand].strides[around] is not ANY:
-            return ""
-        key = ("distance", operand)
-        if key not in self.entry:
-            stride, extent = self.parameter(("stride", operand, around)), ("extent", axis)
-            dense = self.put(0, f"icmp eq i64 {stride}, {self.parameter(extent)}")
-            self.entry[key] = self.put(0, f"select i1 {dense}, i64 {_AHEAD}, i64 0")
-        return self.entry[key]
+            return False
+        around = [frame.axis for frame in self.frames[-2:-1]]
+        return all(a >= 0 and self.kernel.operands[operand].strides[a] is ANY for a in around)
+
+    def place_ahead(self, operand: int, level: int) -> str:
+        """The elements that are asked for, but none beyond the last that the loops reach.
+
+        Those may be another thread's, and each would wait for the other.
+        """
+        dtype, frame = self.kernel.operands[operand].dtype, self.frames[-1]
+        row = len(self.frames) > 1
+        key = ("ahead", frame.index, dtype.itemsize, operand if row else None)
+        if key not in self.ahead:
+            self.declares["declare i64 @llvm.smin.i64(i64, i64)"] = None
+            last = self.last_of_rows(operand, level - 1) if row else frame.end
+            last = self.put(level - 1, f"sub i64 {last}, {self.lanes}")
+            far = self.put(level, f"add nsw i64 {frame.index}, {_AHEAD // dtype.itemsize}")
+            self.ahead[key] = self.put(level, f"call i64 @llvm.smin.i64(i64 {far}, i64 {last})")
+        start = self.frames[-2].pointers[operand] if row else self.buffer(operand)
+        memory = ops.memory_type(dtype)
+        return self.put(level, f"getelementptr {memory}, ptr {start}, i64 {self.ahead[key]}")
+
+    def last_of_rows(self, operand: int, level: int) -> str:
+        """Where what lies in one piece ends, from the row's start: this row, or all that follow."""
+        frame, around = self.frames[-1], self.frames[-2]
+        stride = self.parameter(("stride", operand, around.axis))
+        rows = self.put(level, f"sub i64 {around.end}, {around.index}")
+        rest = self.put(level, f"mul i64 {rows}, {stride}")
+        dense = self.put(level, f"icmp eq i64 {stride}, {frame.end}")
+        return self.put(level, f"select i1 {dense}, i64 {rest}, i64 {frame.end}")
 
     def gather(self, place: str, dtype: np.dtype[Any], level: int) -> str:
         """Elements loaded one by one: instructions that gather take five times as long on Zen 5.
@@ -285,7 +298,7 @@ class Memory(Tiles):
         memory = ops.memory_type(dtype, self.lanes)
         out = self.levels[level]
         if adjacent and not mask:
-            self.fetch(s, place, level)
+            self.fetch(s, level)
             out.append(f"  store {memory} {value}, ptr {place}, align {dtype.itemsize}")
             return
         symbol, args = self.access("store" if adjacent else "scatter", dtype, place, mask)
