@@ -14,9 +14,9 @@ Each kernel becomes `void name(char** buffers, const int64_t* params, int64_t lo
 `buffers` holds one pointer per operand, `params` what `Kernel.parameters` lists, and a kernel with
 `split` runs over `[lo, hi)` of axis 0.
 
-Where code stands is explained in `llvm_values.py`, how memory is accessed in `llvm_memory.py`,
-which instructions operations become in `llvm_ops.py`, and which divisions become products in
-`llvm_quotients.py`.
+Where code stands is explained in `llvm_values.py`, how memory is accessed in `llvm_memory.py` and
+asked for ahead in `llvm_prefetches.py`, which instructions operations become in `llvm_ops.py`, and
+which divisions become products in `llvm_quotients.py`.
 """
 
 from collections.abc import Iterator, Mapping
