@@ -52,6 +52,11 @@ _MACHINE_OPS = """
 """
 MACHINE_OPS = frozenset(_MACHINE_OPS.split())
 
+# Operations that only some processors have; for all others they are taken apart. `scale(n, m, x)`
+# is x times 2^n, rounded once, of x in [2^-9, 2] and a whole float n in [-2 b, b + 1], where b is
+# the exponent's bias, or of two NaNs; m is an integer whose last bits are those of n + 2 b.
+SPECIAL_OPS = frozenset(["scale"])
+
 # How lanes of a reduction are merged. "argmax" and "argmin" carry (value, index): a NaN wins, then
 # the better value, then the smaller index. "sequence" is no reduction, but a recurrence.
 MERGES = frozenset(["add", "mul", "max", "min", "and", "or", "xor", "argmax", "argmin", "sequence"])

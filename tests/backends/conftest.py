@@ -16,11 +16,10 @@ from funcflow.backends.families.joining import LOWERINGS
 from funcflow.backends.loop_check import check_kernel
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.lower import lower_program
-from funcflow.backends.numba.llvm import module_text
+from funcflow.backends.numba.kernels import batch_text
 from funcflow.backends.numba.runtime import Library, compile_module, load_object
 from funcflow.backends.passes.memory import plan_memory
 from funcflow.backends.program import Buffer, HostCall, Program, Routine, Step, View
-from funcflow.backends.scalars import expand
 from funcflow.core import rules
 from funcflow.core.array import as_buffer
 from funcflow.core.jaxpr import ClosedJaxpr
@@ -103,7 +102,7 @@ class Executor:
             text = work.text
             if isinstance(work, Kernel):
                 check_kernel(work)
-                text = module_text({"kernel": expand(work)})
+                text = batch_text({"kernel": work})
             self._libraries[work.text] = load_object(compile_module(text))
         return self._libraries[work.text]
 

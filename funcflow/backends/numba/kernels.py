@@ -18,6 +18,7 @@ from funcflow.backends.cache import KernelCache
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.numba import threads
 from funcflow.backends.numba.llvm import module_text
+from funcflow.backends.numba.llvm_ops import machine_ops
 from funcflow.backends.numba.runtime import Library, compile_module, disk_cache, load_object
 from funcflow.backends.program import Routine
 from funcflow.backends.scalars import expand
@@ -176,7 +177,7 @@ def symbol_of(work: Kernel | Routine) -> str:
 
 def batch_text(works: Mapping[str, Kernel | Routine]) -> str:
     """The module of LLVM IR that defines functions under the given names."""
-    kernels = {s: expand(w) for s, w in works.items() if isinstance(w, Kernel)}
+    kernels = {s: expand(w, machine_ops()) for s, w in works.items() if isinstance(w, Kernel)}
     parts = [module_text(kernels)] if kernels else []
     for symbol, work in works.items():
         if isinstance(work, Routine):

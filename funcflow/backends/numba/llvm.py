@@ -14,8 +14,9 @@ Each kernel becomes `void name(char** buffers, const int64_t* params, int64_t lo
 `buffers` holds one pointer per operand, `params` what `Kernel.parameters` lists, and a kernel with
 `split` runs over `[lo, hi)` of axis 0.
 
-Where code stands is explained in `llvm_values.py`, how memory is accessed in `llvm_memory.py`, and
-which instructions operations become in `llvm_ops.py`.
+Where code stands is explained in `llvm_values.py`, how memory is accessed in `llvm_memory.py` and
+asked for ahead in `llvm_prefetches.py`, which instructions operations become in `llvm_ops.py`, and
+which divisions become products in `llvm_quotients.py`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,14 +36,12 @@ from funcflow.backends.loop_ir import (
 )
 from funcflow.backends.numba import llvm_ops as ops
 from funcflow.backends.numba.llvm_collecting import CollectingLoop, collect, dear_guard
-from funcflow.backends.numba.llvm_loops import Loops, phis
+from funcflow.backends.numba.llvm_loops import RARE, phis
+from funcflow.backends.numba.llvm_quotients import Quotients
 from funcflow.backends.numba.llvm_vector_loops import VectorLoop
 
 # The axis of a loop that runs over none.
 _NO_AXIS = -1
-
-# Tells the code generator which blocks to move out of the way, and to take registers from.
-_RARE = '!0 = !{!"branch_weights", i32 1, i32 2000}'
 
 
 def module_text(kernels: Mapping[str, Kernel]) -> str:
@@ -62,7 +61,7 @@ def module_text(kernels: Mapping[str, Kernel]) -> str:
     return "\n".join([*declares, "", *functions])
 
 
-class _Function(Loops):
+class _Function(Quotients):
     """Prints one kernel."""
 
     def text(self, name: str) -> str:
@@ -122,7 +121,7 @@ class _Function(Loops):
             for name, t, value, other in zip(chosen, types, values, others, strict=True):
                 rare.append(f"  {name} = select {mask}, {t} {value}, {t} {other}")
             values = chosen
-        self.declares[_RARE] = None
+        self.declares[RARE] = None
         self.levels[level] += [
             f"  br i1 {condition}, label %rare{n}, label %join{n}, !prof !0",
             f"rare{n}:",

@@ -6,6 +6,9 @@ from funcflow.backends.loop_ir import Guard, Statement, Value
 from funcflow.backends.numba.llvm_memory import Memory
 from funcflow.backends.numba.llvm_values import Frame, lane_numbers
 
+# Tells the code generator which blocks to move out of the way, and to take registers from.
+RARE = '!0 = !{!"branch_weights", i32 1, i32 2000}'
+
 
 @dataclass(frozen=True)
 class Collecting:

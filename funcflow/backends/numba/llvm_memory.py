@@ -15,11 +15,11 @@ import numpy as np
 
 from funcflow.backends.loop_ir import ANY, FIXED, PAIRED, UNIT, Load, Store, Value
 from funcflow.backends.numba import llvm_ops as ops
-from funcflow.backends.numba.llvm_tiles import Tiles
+from funcflow.backends.numba.llvm_prefetches import Prefetches
 from funcflow.backends.numba.llvm_values import lane_numbers
 
 
-class Memory(Tiles):
+class Memory(Prefetches):
     """Prints accesses to operands."""
 
     def address(self, operand: int) -> tuple[str, int]:
@@ -167,6 +167,7 @@ class Memory(Tiles):
         if not adjacent and s.mask is None:
             return self.gather(place, dtype, level)
         if adjacent and not mask:
+            self.fetch(s, level)
             return self.put(level, f"load {memory}, ptr {place}, align {dtype.itemsize}")
         symbol, args = self.access("load" if adjacent else "gather", dtype, place, mask)
         bits = f"<{self.lanes} x i1>"
@@ -234,6 +235,7 @@ class Memory(Tiles):
         memory = ops.memory_type(dtype, self.lanes)
         out = self.levels[level]
         if adjacent and not mask:
+            self.fetch(s, level)
             out.append(f"  store {memory} {value}, ptr {place}, align {dtype.itemsize}")
             return
         symbol, args = self.access("store" if adjacent else "scatter", dtype, place, mask)

@@ -6,18 +6,22 @@ number (LLVM's own bfloat type compiles to calls of foreign functions on many ta
 operation on bfloat16 rounds its result, which for `add sub mul div sqrt` is the correctly rounded
 one, since float has more than twice its bits.
 
+Some processors have an instruction for one of `SPECIAL_OPS`; `machine_ops` knows.
+
 Where IEEE 754 leaves a choice: of two zeros, max and min return the second, but for float16 the
 first. That is what NumPy does on x86-64, and one instruction there; its arm64 build orders zeros.
 The payloads of NaNs are not specified, nor are integers converted from floats that are out of
 their range.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from funcflow.backends.loop_ir import MACHINE_OPS, SPECIAL_OPS
+from funcflow.backends.numba import runtime
 from funcflow.core import dtypes
 
 _MEMORY = {
@@ -26,6 +30,7 @@ _MEMORY = {
     "float16": "half", "bfloat16": "i16", "float32": "float", "float64": "double",
 }  # fmt: skip
 _REGISTER = _MEMORY | {"bool": "i1", "bfloat16": "float"}
+_LINE = 64  # bytes of a register of AVX-512
 _MANGLED = {"half": "f16", "float": "f32", "double": "f64"}
 
 
@@ -130,9 +135,49 @@ class _Code:
         passed = [f"{t} {x}" for x in args] + ([f"i1 {flag}"] if flag else [])
         return self.add(f"call {t} {symbol}({', '.join(passed)})")
 
+    def cut(self, element: str, x: str, first: int, size: int) -> str:
+        """A vector of `size` lanes with those of a value from the given one on."""
+        if self.lanes == size:
+            return x
+        if self.lanes == 1:
+            return self.add(f"insertelement {vector(element, size)} poison, {element} {x}, i64 0")
+        places = [k if k < self.lanes else None for k in range(first, first + size)]
+        return self.shuffled(element, self.lanes, (x, "poison"), places)
+
+    def joined(self, element: str, parts: list[str], size: int) -> str:
+        """The value whose lanes are those of vectors of `size` lanes, one after the other."""
+        while len(parts) > 1:
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [self.shuffled(element, size, pair, range(2 * size)) for pair in pairs]
+            size *= 2
+        if self.lanes == size:
+            return parts[0]
+        if self.lanes == 1:
+            return self.add(f"extractelement {vector(element, size)} {parts[0]}, i64 0")
+        return self.shuffled(element, size, (parts[0], "poison"), range(self.lanes))
+
+    def shuffled(
+        self, element: str, lanes: int, pair: tuple[str, str], places: Iterable[int | None]
+    ) -> str:
+        """Lanes of two vectors; any number for None."""
+        t = vector(element, lanes)
+        which = ["poison" if place is None else str(place) for place in places]
+        mask = f"<{len(which)} x i32> <{', '.join(f'i32 {place}' for place in which)}>"
+        return self.add(f"shufflevector {t} {pair[0]}, {t} {pair[1]}, {mask}")
+
     def done(self, *results: str) -> Instruction:
         suffixes = tuple(r.removeprefix("{r}") for r in results)
         return Instruction("\n".join(self.lines), suffixes, tuple(self.declares))
+
+
+def has_avx512() -> bool:
+    """Whether this processor is one of x86-64 with registers of 64 bytes."""
+    return runtime.vector_registers() == (32, _LINE)
+
+
+def machine_ops() -> frozenset[str]:
+    """The operations that there are instructions for, on this processor."""
+    return MACHINE_OPS | SPECIAL_OPS if has_avx512() else MACHINE_OPS
 
 
 @cache
@@ -241,6 +286,30 @@ def _fused(code: _Code, op: str, out: np.dtype[Any], args: _Dtypes) -> str:
     if element == "half":
         return code.cast("fptrunc", "float", near, element)
     return round_bfloat16(code, near)
+
+
+def _scale(code: _Code, op: str, out: np.dtype[Any], args: _Dtypes) -> str:
+    """One instruction for each register of 64 bytes; a value of fewer lanes is put into one.
+
+    Lanes whose result is 0 by far are masked: what underflows takes Intel's processors a hundred
+    times as long.
+    """
+    element, size = _REGISTER[out.name], _LINE // out.itemsize
+    form = np.finfo(out)
+    least = literal(out, form.minexp - form.nmant - 1)
+    t, flags = vector(element, size), f"i{size}"
+    kind = "ps" if element == "float" else "pd"
+    symbol = f"@llvm.x86.avx512.mask.scalef.{kind}.512"
+    code.declares[f"declare {t} {symbol}({t}, {t}, {t}, {flags}, i32)"] = None
+    parts = []
+    for first in range(0, code.lanes, size):
+        x, n = (code.cut(element, name, first, size) for name in ("{2}", "{0}"))
+        bits = code.add(f"fcmp uge {t} {n}, {splat(element, least, size)}")
+        mask = code.add(f"bitcast <{size} x i1> {bits} to {flags}")
+        # 0 elsewhere, and the rounding that is in force
+        passed = f"{t} {x}, {t} {n}, {t} zeroinitializer, {flags} {mask}, i32 4"
+        parts.append(code.add(f"call {t} {symbol}({passed})"))
+    return code.joined(element, parts, size)
 
 
 def _odd_sum(code: _Code, x: str, y: str) -> str:
@@ -481,6 +550,7 @@ _SELECTORS: dict[tuple[str, str], Selector] = {
         ("abs floor ceil trunc rint copysign", "f", _float_function),
         ("sqrt", "f", _square_root),
         ("fma", "f", _fused),
+        ("scale", "f", _scale),
         ("abs", "i", _integer_function),
         ("population_count clz", "iu", _integer_function),
         ("max min", "f", _float_extremum),

@@ -11,7 +11,6 @@ from funcflow.backends.scalars.exponential import (
     exp_near_0,
     reduced,
     rounded,
-    scaled,
 )
 from funcflow.backends.scalars.forms import Floats, two_sum
 from funcflow.backends.scalars.registry import expansion
@@ -95,7 +94,7 @@ def _erfc_beyond_half(f: Floats, x: Value) -> Value:
     # x^2 in two parts: an error of x^2 were a relative one of e^(-x^2)
     square = f("mul", x, x)
     low = f("fma", x, x, f("neg", square))
-    r, n = reduced(f, f("neg", square), 2 * f.bias)
+    r, whole, n = reduced(f, f("neg", square), 2 * f.bias)
     power = exp_near_0(f, f("sub", r, low))
     # t = 1 / (x + c), and what the rounding of sum and quotient takes from it
     shifted, rest = two_sum(f, x, f.pick(_SHIFT_SINGLE, _SHIFT_DOUBLE))
@@ -103,4 +102,4 @@ def _erfc_beyond_half(f: Floats, x: Value) -> Value:
     error = f("fma", f("neg", t), rest, f("fma", f("neg", t), shifted, 1.0))
     centred = f("fma", t, error, f("sub", t, f.pick(_MIDDLE_SINGLE, _MIDDLE_DOUBLE)))
     series = f.horner(centred, f.pick(_FAR_SINGLE, _FAR_DOUBLE))
-    return scaled(f, f("mul", f("mul", t, series), power), n)
+    return f("scale", whole, n, f("mul", f("mul", t, series), power))

@@ -172,6 +172,7 @@ _MEANINGS: dict[str, Callable[..., Elements]] = {
     "fast_min": lambda x, y: np.where(x < y, x, y),
     "sqrt": np.sqrt,
     "fma": exact_fma,
+    "scale": lambda n, m, x: np.ldexp(x, np.nan_to_num(n).astype(np.int64)),
     "floor": np.floor,
     "ceil": np.ceil,
     "trunc": np.trunc,

@@ -1,4 +1,4 @@
-"""Replaces what has an expansion, so that a kernel is made of `MACHINE_OPS` alone."""
+"""Replaces what has an expansion, so that a kernel is made of machine operations alone."""
 
 import inspect
 from dataclasses import replace
@@ -23,22 +23,32 @@ from funcflow.backends.loop_ir import (
 from funcflow.backends.scalars.registry import Expansion, find_expansion, is_widened
 
 
-def expand(kernel: Kernel) -> Kernel:
-    """The same kernel in `MACHINE_OPS`: each operation with an expansion is replaced by it.
+def expand(kernel: Kernel, ops: frozenset[str] = MACHINE_OPS) -> Kernel:
+    """The same kernel in machine operations: each operation with an expansion is replaced by it.
 
     A kernel is expanded once: an operation such as the division of integers has an expansion that
     contains a machine operation of the same name.
 
+    Args:
+        kernel: the kernel.
+        ops: the machine operations: `MACHINE_OPS`, and which of `SPECIAL_OPS` the target has.
+
     Raises:
         NotImplementedError: an operation is neither a machine operation nor has an expansion.
     """
-    return replace(kernel, body=_Region({}, {}).expanded(kernel.body, inside=False))
+    return replace(kernel, body=_Region(ops, {}, {}).expanded(kernel.body, inside=False))
 
 
 class _Region:
     """A body that is being rewritten, and what the rewriting has done to its values."""
 
-    def __init__(self, renamed: dict[Value, Value], shared: dict[Any, tuple[Value, ...]]) -> None:
+    def __init__(
+        self,
+        ops: frozenset[str],
+        renamed: dict[Value, Value],
+        shared: dict[Any, tuple[Value, ...]],
+    ) -> None:
+        self.ops = ops
         self.renamed = renamed  # values of the old body -> those that took their places
         self.shared = shared  # the results of operations that have several
         self.out: list[Statement] = []
@@ -75,7 +85,7 @@ class _Region:
 
     def inner(self) -> "_Region":
         """A region in this one; what it computes is not there after it, so it copies the tables."""
-        return _Region(dict(self.renamed), dict(self.shared))
+        return _Region(self.ops, dict(self.renamed), dict(self.shared))
 
     def guard(self, guard: Guard, inside: bool) -> Guard:
         region = self.inner()
@@ -103,9 +113,9 @@ class _Region:
     def let(self, let: Let, inside: bool) -> None:
         args = self.now(*let.args)
         dtype = (args[0] if args else let.out).dtype
-        function = None if inside and let.op in MACHINE_OPS else find_expansion(let.op, dtype)
+        function = None if inside and let.op in self.ops else find_expansion(let.op, dtype)
         if function is None:
-            if let.op not in MACHINE_OPS:
+            if let.op not in self.ops:
                 raise NotImplementedError(f"the operation {let.op} on {dtype} has no expansion")
             self.out.append(Let(let.out, let.op, args, let.params))
             return

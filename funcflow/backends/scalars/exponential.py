@@ -48,8 +48,8 @@ def exp(build: Builder, x: Value) -> Value:
 def exp_below(f: Floats, x: Value) -> Value:
     """`exp` of what is known to be less than 89 (float64: 710), or NaN."""
     x = f.at_least(x, f.pick(-176.0, -1418.0))
-    r, n = reduced(f, x, 2 * f.bias)
-    return scaled(f, exp_near_0(f, r), n)
+    r, whole, n = reduced(f, x, 2 * f.bias)
+    return f("scale", whole, n, exp_near_0(f, r))
 
 
 @expansion("exp2", "f")
@@ -58,7 +58,23 @@ def exp2(build: Builder, x: Value) -> Value:
     f = Floats(build, x)
     x = f.at_most(f.at_least(x, -2.0 * f.bias), f.pick(129.0, 1025.0))
     whole, n = rounded(f, x, 1.0, 2 * f.bias)
-    return scaled(f, exp2_near_0(f, f("sub", x, whole)), n)
+    return f("scale", whole, n, exp2_near_0(f, f("sub", x, whole)))
+
+
+@expansion("scale", "f")
+def scale(build: Builder, whole: Value, n: Value, x: Value) -> Value:
+    """`x` times 2^(n - 2 bias), which may be too large or too small for one factor.
+
+    For n = 0, which is what callers make of arguments far below, both factors are 0. The result is
+    0 either way, but as a product of a power of 2 it would take Intel's processors a hundred times
+    as long: they leave results that are too small for a normal number to microcode.
+    """
+    f = Floats(build, x)
+    # the exponents n // 2 and n - n // 2, in their places
+    mask = (2 * f.bias + 1) << f.digits
+    first = f("and", f("shift_left", n, f.digits - 1), mask)
+    second = f("sub", f("shift_left", n, f.digits), first)
+    return f("mul", f("mul", x, f.from_bits(first)), f.from_bits(second))
 
 
 @expansion("expm1", "f")
@@ -91,26 +107,12 @@ def rounded(f: Floats, x: Value, scale: float, offset: int) -> tuple[Value, Valu
     return f("sub", shifted, magic), f.bits(shifted)
 
 
-def reduced(f: Floats, x: Value, offset: int, times: float = 1.0) -> tuple[Value, Value]:
-    """The r of times * x = n log(2) + times * r, and an integer whose last bits are n + offset."""
+def reduced(f: Floats, x: Value, offset: int, times: float = 1.0) -> tuple[Value, Value, Value]:
+    """The r and n of times * x = n log(2) + times * r, and an integer that ends in n + offset."""
     high, low = f.pick(LOG2_SINGLE, LOG2_DOUBLE)
     whole, n = rounded(f, x, times / math.log(2), offset)
     r = f("fma", whole, -high / times, x)
-    return f("fma", whole, -low / times, r), n
-
-
-def scaled(f: Floats, x: Value, n: Value) -> Value:
-    """`x` times 2^(n - 2 bias), which may be too large or too small for one factor.
-
-    For n = 0, which is what callers make of arguments far below, both factors are 0. The result is
-    0 either way, but as a product of a power of 2 it would take Intel's processors a hundred times
-    as long: they leave results that are too small for a normal number to microcode.
-    """
-    # the exponents n // 2 and n - n // 2, in their places
-    mask = (2 * f.bias + 1) << f.digits
-    first = f("and", f("shift_left", n, f.digits - 1), mask)
-    second = f("sub", f("shift_left", n, f.digits), first)
-    return f("mul", f("mul", x, f.from_bits(first)), f.from_bits(second))
+    return f("fma", whole, -low / times, r), whole, n
 
 
 def exp_near_0(f: Floats, r: Value) -> Value:
@@ -125,7 +127,7 @@ def exp2_near_0(f: Floats, r: Value) -> Value:
 
 def exp_parts(f: Floats, x: Value, factor: float) -> tuple[Value, Value]:
     """A power of 2, p, and s so that factor * e^x = p + p s, for clamped `x`."""
-    r, n = reduced(f, x, f.bias + round(math.log2(factor)))
+    r, _, n = reduced(f, x, f.bias + round(math.log2(factor)))
     rest = f.horner(r, f.pick(_EXPM1_SINGLE, _EXPM1_DOUBLE))
     rest = f("fma", f("mul", r, r), rest, r)
     return f.from_bits(f("shift_left", n, f.digits)), rest
@@ -133,7 +135,7 @@ def exp_parts(f: Floats, x: Value, factor: float) -> tuple[Value, Value]:
 
 def twice_exp_parts(f: Floats, x: Value) -> tuple[Value, Value]:
     """A power of 2, p, and s so that e^2x = p + p s, for clamped `x`."""
-    r, n = reduced(f, x, f.bias, times=2.0)
+    r, _, n = reduced(f, x, f.bias, times=2.0)
     # the polynomial's coefficients are multiplied by powers of 2, instead of r
     q = f.pick(_EXPM1_SINGLE, _EXPM1_DOUBLE)
     rest = f.horner(r, [c * 2.0 ** (len(q) + 1 - k) for k, c in enumerate(q)])

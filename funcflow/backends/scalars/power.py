@@ -3,7 +3,7 @@
 import math
 
 from funcflow.backends.loop_ir import Builder, Value
-from funcflow.backends.scalars.exponential import exp2_near_0, rounded, scaled
+from funcflow.backends.scalars.exponential import exp2_near_0, rounded
 from funcflow.backends.scalars.forms import (
     Floats,
     Pair,
@@ -90,7 +90,7 @@ def _power(f: Floats, log: Pair, y: Value) -> Value:
     whole, n = rounded(f, clamped, 1.0, 2 * f.bias)
     r = f("add", f("sub", clamped, whole), error)
     r = f("fast_max", f("fast_min", r, 0.51), -0.51)  # the errors of huge products are large
-    return scaled(f, exp2_near_0(f, r), n)
+    return f("scale", whole, n, exp2_near_0(f, r))
 
 
 def _log2(f: Floats, x: Value) -> Pair:

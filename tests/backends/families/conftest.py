@@ -13,7 +13,7 @@ from funcflow.backends.families import LOWERINGS
 from funcflow.backends.loop_check import check_kernel
 from funcflow.backends.loop_ir import Kernel
 from funcflow.backends.lower import lower_program
-from funcflow.backends.numba.llvm import module_text
+from funcflow.backends.numba.kernels import batch_text
 from funcflow.backends.numba.runtime import compile_module, load_object
 from funcflow.backends.passes.inline import inline
 from funcflow.backends.pipeline import lower
@@ -34,9 +34,8 @@ _LIBRARIES: dict[str, Any] = {}
 def _compiled(kernel: Kernel) -> Callable[..., None]:
     if kernel.text not in _LIBRARIES:
         check_kernel(kernel)
-        expanded = expand(kernel)
-        check_kernel(expanded)
-        _LIBRARIES[kernel.text] = load_object(compile_module(module_text({"run": expanded})))
+        check_kernel(expand(kernel))
+        _LIBRARIES[kernel.text] = load_object(compile_module(batch_text({"run": kernel})))
     return _SIGNATURE(_LIBRARIES[kernel.text].address("run"))
 
 

@@ -11,11 +11,10 @@ import funcflow as ff
 from funcflow.backends.copying import copy_step
 from funcflow.backends.loop_check import check_kernel
 from funcflow.backends.loop_ir import Kernel
-from funcflow.backends.numba.llvm import module_text
+from funcflow.backends.numba.kernels import batch_text
 from funcflow.backends.numba.runtime import compile_module, load_object
 from funcflow.backends.planner import Lowering, Planner
 from funcflow.backends.program import Buffer, HostCall, Program, Step, View
-from funcflow.backends.scalars.expand import expand
 from funcflow.core import rules
 from funcflow.core.primitive import Primitive
 
@@ -95,7 +94,7 @@ _kernels: dict[str, Any] = {}
 def _kernel_address(text: str, kernel: Kernel) -> int:
     if text not in _kernels:
         check_kernel(kernel)
-        _kernels[text] = load_object(compile_module(module_text({"kernel": expand(kernel)})))
+        _kernels[text] = load_object(compile_module(batch_text({"kernel": kernel})))
     return _kernels[text].address("kernel")
 
 

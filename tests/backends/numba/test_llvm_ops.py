@@ -226,6 +226,24 @@ def test_float_to_bfloat16_rounds_ties_to_even_and_keeps_nan(compiled: Any) -> N
         check(compiled, [("convert", [floats], floats.astype(dtypes.bfloat16))])
 
 
+@pytest.mark.skipif(not llvm_ops.has_avx512(), reason="the processor scales in two steps")
+@pytest.mark.parametrize("lanes", [1, 2, 8, 16, 32, 64])
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_scale_rounds_once(compiled: Any, name: str, lanes: int) -> None:
+    dtype = np.dtype(name)
+    bias = np.finfo(dtype).maxexp - 1
+    n = np.repeat(np.arange(-2 * bias, bias + 2), 20).astype(dtype)
+    x = np.exp2(np.random.default_rng(0).uniform(-9, 1, len(n))).astype(dtype)
+    x[::20], x[::19], x[::201], n[::201] = 1.0, 1.5, np.nan, np.nan
+    with np.errstate(all="ignore"):
+        expected = np.ldexp(x, np.nan_to_num(n).astype(int))
+    unused = np.zeros(len(n), f"i{dtype.itemsize}")
+    kernel = elementwise("scale", [dtype, unused.dtype, dtype], dtype, lanes)
+    out = np.zeros_like(x)
+    compiled(k=kernel).run("k", (len(n),), [n, unused, x, out])
+    assert_same(out, expected, lanes)
+
+
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
 def test_bitcast_keeps_bits(compiled: Any, size: int) -> None:
     same = [d for d in REAL if d.itemsize == size and d.kind != "b"]

@@ -8,6 +8,7 @@ from funcflow.backends.loop_check import check_kernel
 from funcflow.backends.loop_ir import (
     FIXED,
     MACHINE_OPS,
+    SPECIAL_OPS,
     UNIT,
     Builder,
     Guard,
@@ -42,6 +43,14 @@ def test_what_comes_out_is_legal(name, dtype):
     expanded = expand(_elementwise(name, dtype))
     check_kernel(expanded)
     assert set(_ops(expanded)) <= MACHINE_OPS
+
+
+def test_special_operations_are_kept_for_those_who_have_them():
+    kernel = _elementwise("exp", np.float32)
+    assert "scale" not in _ops(expand(kernel))
+    expanded = expand(kernel, MACHINE_OPS | SPECIAL_OPS)
+    check_kernel(expanded)
+    assert _ops(expanded).count("scale") == 1
 
 
 def test_narrow_floats_are_computed_in_float32():

@@ -49,6 +49,23 @@ def test_logistic(within, mantissas):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scale_rounds_once(dtype):
+    """As the instruction does that some processors have for it."""
+    form = np.finfo(dtype)
+    bias, integer = form.maxexp - 1, np.dtype(f"i{form.bits // 8}")
+    n = np.repeat(np.arange(-2 * bias, bias + 2), 20)
+    x = np.exp2(np.random.default_rng(0).uniform(-9, 1, len(n))).astype(dtype)
+    x[::20], x[::19], x[::201] = 1.0, 1.5, np.nan
+    args = Value(np.dtype(dtype)), Value(integer), Value(np.dtype(dtype))
+    out = Value(args[0].dtype)
+    lines = expand(Kernel(0, (), (), (Let(out, "scale", args),))).body
+    given = n.astype(dtype), (n + 2 * bias).astype(integer), x
+    values = evaluate_ops(lines, dict(zip(args, given, strict=True)))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(values[lines[-1].out], np.ldexp(x, n))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ["exp", "exp2"])
 def test_what_vanishes_by_far_is_a_product_with_zero(name, dtype):
     """As masks make it: a product that underflows takes some processors a hundred times as long."""
