@@ -9,7 +9,6 @@ from typing import TypeAlias
 import numpy as np
 
 from funcflow.backends.copying import copy_step, fill_steps
-from funcflow.backends.emit import GroupWriter
 from funcflow.backends.passes.fuse import Partition
 from funcflow.backends.passes.fusion_memo import partition
 from funcflow.backends.passes.groups import Alias, Alone, Group, Node
@@ -18,6 +17,7 @@ from funcflow.backends.passes.order import in_order
 from funcflow.backends.passes.recompute import recompute
 from funcflow.backends.planner import Lowering, Part, Planner
 from funcflow.backends.program import Program, Step, View
+from funcflow.backends.step_memo import group_steps
 from funcflow.core import rules
 from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
@@ -194,7 +194,7 @@ def _lower_group(
             later += [e for e in reversed(chain) if e not in later]
     if stored:
         outputs = {v: plan.result(v) for v in stored}
-        plan.steps += GroupWriter(group, virtual, plan.operand, outputs).steps()
+        plan.steps += group_steps(group, virtual, plan.operand, outputs)
     for eqn in later:
         _lower_alias(plan, eqn)
 
