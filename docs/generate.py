@@ -51,7 +51,8 @@ def public_names(module: ModuleType) -> list[str]:
         return sorted(module.__all__, key=_order)
     tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"))
     names: set[str] = set()
-    for node in tree.body:
+    lazy = [node for block in tree.body if isinstance(block, ast.If) for node in block.body]
+    for node in [*tree.body, *lazy]:
         if isinstance(node, ast.ImportFrom):
             names.update(alias.asname for alias in node.names if alias.asname)
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):

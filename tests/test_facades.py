@@ -1,6 +1,8 @@
 """The modules directly in funcflow/: names under which programs written for JAX look for things."""
 
 import importlib
+import subprocess
+import sys
 
 import funcflow as ff
 import funcflow.numpy as fnp
@@ -23,3 +25,17 @@ def test_modules_share_their_functions():
     assert ff.tree_util.tree_map is ff.tree.map
     flat, unravel = ff.flatten_util.ravel_pytree({"a": fnp.ones(2)})
     assert unravel(flat)["a"].tolist() == [1, 1]
+
+
+def test_layers_load_at_their_first_use():
+    script = """
+import sys
+import funcflow as ff
+assert ff.nn.relu(-1.0) == 0
+assert "funcflow.nn.layers" not in sys.modules
+assert not hasattr(ff.nn, "NoSuchLayer")
+assert "LSTM" in dir(ff.nn)
+from funcflow.nn import Linear
+assert Linear is ff.nn.Linear is ff.nn.layers.Linear
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -50,6 +50,7 @@ LAZY_LOADERS = {
     "funcflow/__init__.py",
     "funcflow/backends/__init__.py",
     "funcflow/core/backend.py",
+    "funcflow/nn/__init__.py",
 }
 
 LINES_AT_MOST = 600

@@ -34,7 +34,7 @@ from funcflow.core.jaxpr import Atom, JaxprEqn, Literal, Var
 
 BLOCK_ELEMENTS = 1 << 15
 _MANY_ELEMENTS = 1 << 12  # in a kernel whose time counts
-_COLUMN_BYTES = 1024  # of a row of sums that are carried side by side
+_COLUMN_BYTES = 512  # of a row of sums that are carried side by side
 _BLOCKS = -1  # the axis that counts blocks
 
 
@@ -277,14 +277,16 @@ class GroupWriter:
 
         Columns that are reduced side by side, or written as rows, are walked in steps of rows: the
         wider they are, the fewer pages of memory are touched again and again. What is carried for
-        them must fit into registers, and lanes without elements cost as much as others.
+        them must fit into registers, lanes without elements cost as much as others, and what is
+        wider takes longer to compile: LLVM writes the code of each register by itself.
         """
         count, loops = len(self._group.eqns), self._loops
         lanes = self._narrowest_lanes()
         if _is_heavy(self._group.eqns):
             return min(lanes, self._useful)
         columns = loops.kept[-2] if loops.crossed else loops.vector
-        if columns in loops.reduced or not (loops.crossed or loops.reduced) or count > 4:
+        by_rows = columns in loops.reduced or not (loops.crossed or loops.reduced)
+        if by_rows or count > 4 or self._is_small():
             return min(2 * lanes, self._useful)
         most = 4 * lanes
         if loops.reduced and count <= 2 and not self._indexed:
@@ -296,13 +298,16 @@ class GroupWriter:
     def _useful_lanes(self) -> int:
         """As many lanes as the vector axis has use for, 128 bytes of the widest element at most.
 
-        Lanes without elements cost as much as others. But kernels of few elements take no time
-        anyway, and had better be the same for all extents.
+        Lanes without elements cost as much as others.
         """
-        axis, extents, most = self._loops.vector, self._loops.extents, 2 * self._narrowest_lanes()
-        if axis is None or prod(extents.values()) < _MANY_ELEMENTS:
+        axis, most = self._loops.vector, 2 * self._narrowest_lanes()
+        if axis is None or self._is_small():
             return most
-        return min(most, max(2, 1 << (extents[axis] - 1).bit_length()))
+        return min(most, max(2, 1 << (self._loops.extents[axis] - 1).bit_length()))
+
+    def _is_small(self) -> bool:
+        """Whether the kernel takes no time anyway, and had better be the same for all extents."""
+        return prod(self._loops.extents.values()) < _MANY_ELEMENTS
 
     def _narrowest_lanes(self) -> int:
         widths = [v.aval.dtype.itemsize for v in self._defined if not self._is_row(v)]

@@ -10,7 +10,7 @@ nothing that tells equal layers apart.
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from funcflow.core.jaxpr import Atom, JaxprEqn, Literal, Var
 _MOST_KERNELS = 4096
 
 # What their parameters mean to a kernel, places and dtypes say.
-_WITHOUT_PARAMS = VIEWS | REDUCTIONS.keys() | {"convert_element_type"}
+WITHOUT_PARAMS = VIEWS | REDUCTIONS.keys() | {"convert_element_type"}
 
 
 class Written(NamedTuple):
@@ -41,32 +41,35 @@ class Written(NamedTuple):
     origins: tuple[tuple[Value, int], ...]
 
 
-class Memo:
-    """The kernels written last, by key."""
+_T = TypeVar("_T")
+
+
+class Memo(Generic[_T]):
+    """What was made of groups last, by key."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._known: OrderedDict[Hashable, Written] = OrderedDict()
+        self._known: OrderedDict[Hashable, _T] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: Hashable) -> Written | None:
-        """The kernel of an equal group, if it is known."""
+    def get(self, key: Hashable) -> _T | None:
+        """What was made of an equal group, if it is known."""
         with self._lock:
             found = self._known.get(key)
             if found is not None:
                 self._known.move_to_end(key)
             return found
 
-    def put(self, key: Hashable, written: Written) -> Written:
-        """Keep a kernel; returns the one to use, which another thread may have written."""
+    def put(self, key: Hashable, made: _T) -> _T:
+        """Keep it; returns what to use, which another thread may have made."""
         with self._lock:
-            kept = self._known.setdefault(key, written)
+            kept = self._known.setdefault(key, made)
             if len(self._known) > self._most:
                 self._known.popitem(last=False)
             return kept
 
 
-MEMO = Memo(_MOST_KERNELS)
+MEMO = Memo[Written](_MOST_KERNELS)
 
 
 class KernelKey:
@@ -141,7 +144,7 @@ class KernelKey:
         arguments = tuple([self._atom(v, place) for v, place in operands])
         dtypes = tuple([v.aval.dtype for v in (*eqn.invars, *eqn.outvars)])
         primitive = eqn.primitive
-        if not eqn.params or primitive.name in _WITHOUT_PARAMS:
+        if not eqn.params or primitive.name in WITHOUT_PARAMS:
             return primitive, arguments, dtypes
         params = tuple([(k, shown(value)) for k, value in eqn.params.items()])
         return primitive, arguments, dtypes, params

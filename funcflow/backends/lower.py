@@ -9,14 +9,15 @@ from typing import TypeAlias
 import numpy as np
 
 from funcflow.backends.copying import copy_step, fill_steps
-from funcflow.backends.emit import GroupWriter
-from funcflow.backends.passes.fuse import Fusion
+from funcflow.backends.passes.fuse import Partition
+from funcflow.backends.passes.fusion_memo import partition
 from funcflow.backends.passes.groups import Alias, Alone, Group, Node
 from funcflow.backends.passes.kinds import REDUCTIONS
 from funcflow.backends.passes.order import in_order
 from funcflow.backends.passes.recompute import recompute
 from funcflow.backends.planner import Lowering, Part, Planner
 from funcflow.backends.program import Program, Step, View
+from funcflow.backends.step_memo import group_steps
 from funcflow.core import rules
 from funcflow.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from funcflow.core.primitive import Primitive
@@ -41,7 +42,7 @@ def lower_program(
         lowerings: the routines of the target.
         begin: called with each step as soon as it is known, so that its compilation may begin.
     """
-    fusion = Fusion(closed.jaxpr)
+    fusion = partition(closed.jaxpr)
     again = recompute(fusion, closed.jaxpr)
     virtual = fusion.virtual | again
 
@@ -71,7 +72,7 @@ def lower_program(
     return in_order(program)
 
 
-def _joined(fusion: Fusion, jaxpr: Jaxpr) -> dict[Var, Part]:
+def _joined(fusion: Partition, jaxpr: Jaxpr) -> dict[Var, Part]:
     """Values that only a concatenation reads: they are written where it wants them.
 
     These are values of kernels, and what scans stack if it is one piece there, also in another
@@ -119,7 +120,7 @@ def _in_shape(place: Callable[[View], View], shape: tuple[int, ...]) -> Callable
     return of
 
 
-def _halves(fusion: Fusion, virtual: Mapping[Var, JaxprEqn], plan: Planner) -> dict[Var, Part]:
+def _halves(fusion: Partition, virtual: Mapping[Var, JaxprEqn], plan: Planner) -> dict[Var, Part]:
     """The results of groups that become parts of complex values."""
     groups = [node for node in fusion.nodes if isinstance(node, Group)]
     computed = {v for group in groups for eqn in group.eqns for v in eqn.outvars} - virtual.keys()
@@ -134,7 +135,7 @@ def _halves(fusion: Fusion, virtual: Mapping[Var, JaxprEqn], plan: Planner) -> d
     return found
 
 
-def _reshaped(fusion: Fusion, jaxpr: Jaxpr) -> set[Var]:
+def _reshaped(fusion: Partition, jaxpr: Jaxpr) -> set[Var]:
     """The values that only change their shape to become outputs."""
     outputs = {v for v in jaxpr.outvars if isinstance(v, Var)}
     found: set[Var] = set()
@@ -147,7 +148,7 @@ def _reshaped(fusion: Fusion, jaxpr: Jaxpr) -> set[Var]:
     return found
 
 
-def _needed(fusion: Fusion, again: Mapping[Var, JaxprEqn], jaxpr: Jaxpr) -> set[Var]:
+def _needed(fusion: Partition, again: Mapping[Var, JaxprEqn], jaxpr: Jaxpr) -> set[Var]:
     """The variables that are read outside the node that defines them."""
     home = {v: node for node in fusion.nodes for eqn in node.eqns for v in eqn.outvars}
     needed = {v for v in jaxpr.outvars if isinstance(v, Var)}
@@ -193,7 +194,7 @@ def _lower_group(
             later += [e for e in reversed(chain) if e not in later]
     if stored:
         outputs = {v: plan.result(v) for v in stored}
-        plan.steps += GroupWriter(group, virtual, plan.operand, outputs).steps()
+        plan.steps += group_steps(group, virtual, plan.operand, outputs)
     for eqn in later:
         _lower_alias(plan, eqn)
 

@@ -41,14 +41,16 @@ def cse(jaxpr: Jaxpr) -> Jaxpr:
     seen: dict[Hashable, list[Var]] = {}
     eqns: list[JaxprEqn] = []
     for eqn in jaxpr.eqns:
-        invars = [renamed.get(v, v) if isinstance(v, Var) else v for v in eqn.invars]
+        if renamed:
+            invars = [renamed.get(v, v) if isinstance(v, Var) else v for v in eqn.invars]
+            eqn = eqn.replace(invars=invars)
         if eqn.effects or subjaxprs(eqn):
-            eqns.append(eqn.replace(invars=invars))
+            eqns.append(eqn)
             continue
-        key = (eqn.primitive, tuple(invars), tuple(eqn.params.items()))
+        key = (eqn.primitive, tuple(eqn.invars), tuple(eqn.params.items()))
         known = seen.setdefault(key, eqn.outvars)
         if known is eqn.outvars:
-            eqns.append(eqn.replace(invars=invars) if renamed else eqn)
+            eqns.append(eqn)
         else:
             renamed.update(zip(eqn.outvars, known, strict=True))
     outvars = [renamed.get(v, v) if isinstance(v, Var) else v for v in jaxpr.outvars]

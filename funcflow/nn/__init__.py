@@ -1,5 +1,9 @@
 """Neural networks: the functions of `jax.nn`, and layers and models as pytrees of parameters."""
 
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
 from funcflow.nn import initializers as initializers
 from funcflow.nn.activations import celu as celu
 from funcflow.nn.activations import elu as elu
@@ -32,74 +36,6 @@ from funcflow.nn.attention import dot_product_attention as dot_product_attention
 from funcflow.nn.calls import ModuleCall as ModuleCall
 from funcflow.nn.calls import watch_calls as watch_calls
 from funcflow.nn.encoding import one_hot as one_hot
-from funcflow.nn.layers import GRU as GRU
-from funcflow.nn.layers import LSTM as LSTM
-from funcflow.nn.layers import RNN as RNN
-from funcflow.nn.layers import Activation as Activation
-from funcflow.nn.layers import AdaptiveAvgPool1d as AdaptiveAvgPool1d
-from funcflow.nn.layers import AdaptiveAvgPool2d as AdaptiveAvgPool2d
-from funcflow.nn.layers import AdaptiveAvgPool3d as AdaptiveAvgPool3d
-from funcflow.nn.layers import AvgPool1d as AvgPool1d
-from funcflow.nn.layers import AvgPool2d as AvgPool2d
-from funcflow.nn.layers import AvgPool3d as AvgPool3d
-from funcflow.nn.layers import BatchNorm as BatchNorm
-from funcflow.nn.layers import Bidirectional as Bidirectional
-from funcflow.nn.layers import Conv as Conv
-from funcflow.nn.layers import Conv1d as Conv1d
-from funcflow.nn.layers import Conv2d as Conv2d
-from funcflow.nn.layers import Conv3d as Conv3d
-from funcflow.nn.layers import ConvTranspose as ConvTranspose
-from funcflow.nn.layers import ConvTranspose1d as ConvTranspose1d
-from funcflow.nn.layers import ConvTranspose2d as ConvTranspose2d
-from funcflow.nn.layers import ConvTranspose3d as ConvTranspose3d
-from funcflow.nn.layers import Crop1d as Crop1d
-from funcflow.nn.layers import Crop2d as Crop2d
-from funcflow.nn.layers import Crop3d as Crop3d
-from funcflow.nn.layers import DecoderCache as DecoderCache
-from funcflow.nn.layers import Dense as Dense
-from funcflow.nn.layers import DepthwiseConv2d as DepthwiseConv2d
-from funcflow.nn.layers import Dropout as Dropout
-from funcflow.nn.layers import Embedding as Embedding
-from funcflow.nn.layers import FeedForward as FeedForward
-from funcflow.nn.layers import Flatten as Flatten
-from funcflow.nn.layers import GlobalAvgPool1d as GlobalAvgPool1d
-from funcflow.nn.layers import GlobalAvgPool2d as GlobalAvgPool2d
-from funcflow.nn.layers import GlobalAvgPool3d as GlobalAvgPool3d
-from funcflow.nn.layers import GlobalMaxPool1d as GlobalMaxPool1d
-from funcflow.nn.layers import GlobalMaxPool2d as GlobalMaxPool2d
-from funcflow.nn.layers import GlobalMaxPool3d as GlobalMaxPool3d
-from funcflow.nn.layers import GroupNorm as GroupNorm
-from funcflow.nn.layers import GRUCell as GRUCell
-from funcflow.nn.layers import InstanceNorm as InstanceNorm
-from funcflow.nn.layers import KVCache as KVCache
-from funcflow.nn.layers import LayerNorm as LayerNorm
-from funcflow.nn.layers import LearnedPositions as LearnedPositions
-from funcflow.nn.layers import Linear as Linear
-from funcflow.nn.layers import LSTMCell as LSTMCell
-from funcflow.nn.layers import MaxPool1d as MaxPool1d
-from funcflow.nn.layers import MaxPool2d as MaxPool2d
-from funcflow.nn.layers import MaxPool3d as MaxPool3d
-from funcflow.nn.layers import MultiHeadAttention as MultiHeadAttention
-from funcflow.nn.layers import Residual as Residual
-from funcflow.nn.layers import RMSNorm as RMSNorm
-from funcflow.nn.layers import RNNCell as RNNCell
-from funcflow.nn.layers import RotaryEmbedding as RotaryEmbedding
-from funcflow.nn.layers import SeparableConv2d as SeparableConv2d
-from funcflow.nn.layers import Sequential as Sequential
-from funcflow.nn.layers import SimpleRNN as SimpleRNN
-from funcflow.nn.layers import SimpleRNNCell as SimpleRNNCell
-from funcflow.nn.layers import SinusoidalPositions as SinusoidalPositions
-from funcflow.nn.layers import TransformerDecoder as TransformerDecoder
-from funcflow.nn.layers import TransformerDecoderBlock as TransformerDecoderBlock
-from funcflow.nn.layers import TransformerEncoder as TransformerEncoder
-from funcflow.nn.layers import TransformerEncoderBlock as TransformerEncoderBlock
-from funcflow.nn.layers import UpSample1d as UpSample1d
-from funcflow.nn.layers import UpSample2d as UpSample2d
-from funcflow.nn.layers import UpSample3d as UpSample3d
-from funcflow.nn.layers import ZeroPad1d as ZeroPad1d
-from funcflow.nn.layers import ZeroPad2d as ZeroPad2d
-from funcflow.nn.layers import ZeroPad3d as ZeroPad3d
-from funcflow.nn.layers import apply_rotary as apply_rotary
 from funcflow.nn.loss_scaling import DynamicLossScale as DynamicLossScale
 from funcflow.nn.loss_scaling import StaticLossScale as StaticLossScale
 from funcflow.nn.loss_scaling import all_finite as all_finite
@@ -125,3 +61,93 @@ from funcflow.nn.training import is_training as is_training
 from funcflow.nn.training import next_key as next_key
 from funcflow.nn.training import training as training
 from funcflow.nn.training import update_buffer as update_buffer
+
+if TYPE_CHECKING:
+    from funcflow.nn.layers import GRU as GRU
+    from funcflow.nn.layers import LSTM as LSTM
+    from funcflow.nn.layers import RNN as RNN
+    from funcflow.nn.layers import Activation as Activation
+    from funcflow.nn.layers import AdaptiveAvgPool1d as AdaptiveAvgPool1d
+    from funcflow.nn.layers import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+    from funcflow.nn.layers import AdaptiveAvgPool3d as AdaptiveAvgPool3d
+    from funcflow.nn.layers import AvgPool1d as AvgPool1d
+    from funcflow.nn.layers import AvgPool2d as AvgPool2d
+    from funcflow.nn.layers import AvgPool3d as AvgPool3d
+    from funcflow.nn.layers import BatchNorm as BatchNorm
+    from funcflow.nn.layers import Bidirectional as Bidirectional
+    from funcflow.nn.layers import Conv as Conv
+    from funcflow.nn.layers import Conv1d as Conv1d
+    from funcflow.nn.layers import Conv2d as Conv2d
+    from funcflow.nn.layers import Conv3d as Conv3d
+    from funcflow.nn.layers import ConvTranspose as ConvTranspose
+    from funcflow.nn.layers import ConvTranspose1d as ConvTranspose1d
+    from funcflow.nn.layers import ConvTranspose2d as ConvTranspose2d
+    from funcflow.nn.layers import ConvTranspose3d as ConvTranspose3d
+    from funcflow.nn.layers import Crop1d as Crop1d
+    from funcflow.nn.layers import Crop2d as Crop2d
+    from funcflow.nn.layers import Crop3d as Crop3d
+    from funcflow.nn.layers import DecoderCache as DecoderCache
+    from funcflow.nn.layers import Dense as Dense
+    from funcflow.nn.layers import DepthwiseConv2d as DepthwiseConv2d
+    from funcflow.nn.layers import Dropout as Dropout
+    from funcflow.nn.layers import Embedding as Embedding
+    from funcflow.nn.layers import FeedForward as FeedForward
+    from funcflow.nn.layers import Flatten as Flatten
+    from funcflow.nn.layers import GlobalAvgPool1d as GlobalAvgPool1d
+    from funcflow.nn.layers import GlobalAvgPool2d as GlobalAvgPool2d
+    from funcflow.nn.layers import GlobalAvgPool3d as GlobalAvgPool3d
+    from funcflow.nn.layers import GlobalMaxPool1d as GlobalMaxPool1d
+    from funcflow.nn.layers import GlobalMaxPool2d as GlobalMaxPool2d
+    from funcflow.nn.layers import GlobalMaxPool3d as GlobalMaxPool3d
+    from funcflow.nn.layers import GroupNorm as GroupNorm
+    from funcflow.nn.layers import GRUCell as GRUCell
+    from funcflow.nn.layers import InstanceNorm as InstanceNorm
+    from funcflow.nn.layers import KVCache as KVCache
+    from funcflow.nn.layers import LayerNorm as LayerNorm
+    from funcflow.nn.layers import LearnedPositions as LearnedPositions
+    from funcflow.nn.layers import Linear as Linear
+    from funcflow.nn.layers import LSTMCell as LSTMCell
+    from funcflow.nn.layers import MaxPool1d as MaxPool1d
+    from funcflow.nn.layers import MaxPool2d as MaxPool2d
+    from funcflow.nn.layers import MaxPool3d as MaxPool3d
+    from funcflow.nn.layers import MultiHeadAttention as MultiHeadAttention
+    from funcflow.nn.layers import Residual as Residual
+    from funcflow.nn.layers import RMSNorm as RMSNorm
+    from funcflow.nn.layers import RNNCell as RNNCell
+    from funcflow.nn.layers import RotaryEmbedding as RotaryEmbedding
+    from funcflow.nn.layers import SeparableConv2d as SeparableConv2d
+    from funcflow.nn.layers import Sequential as Sequential
+    from funcflow.nn.layers import SimpleRNN as SimpleRNN
+    from funcflow.nn.layers import SimpleRNNCell as SimpleRNNCell
+    from funcflow.nn.layers import SinusoidalPositions as SinusoidalPositions
+    from funcflow.nn.layers import TransformerDecoder as TransformerDecoder
+    from funcflow.nn.layers import TransformerDecoderBlock as TransformerDecoderBlock
+    from funcflow.nn.layers import TransformerEncoder as TransformerEncoder
+    from funcflow.nn.layers import TransformerEncoderBlock as TransformerEncoderBlock
+    from funcflow.nn.layers import UpSample1d as UpSample1d
+    from funcflow.nn.layers import UpSample2d as UpSample2d
+    from funcflow.nn.layers import UpSample3d as UpSample3d
+    from funcflow.nn.layers import ZeroPad1d as ZeroPad1d
+    from funcflow.nn.layers import ZeroPad2d as ZeroPad2d
+    from funcflow.nn.layers import ZeroPad3d as ZeroPad3d
+    from funcflow.nn.layers import apply_rotary as apply_rotary
+
+
+def __getattr__(name: str) -> Any:
+    """A layer. All load at the first use of one: who writes functions of parameters needs none."""
+    if not name.startswith("__"):
+        _load_layers()
+        if name in globals():
+            return globals()[name]
+    raise AttributeError(f"module 'funcflow.nn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    _load_layers()
+    return sorted(globals())
+
+
+def _load_layers() -> None:
+    layers = vars(import_module("funcflow.nn.layers"))
+    public = {k: v for k, v in layers.items() if k[0] != "_" and not isinstance(v, ModuleType)}
+    globals().update(public)

@@ -8,12 +8,17 @@ import pytest
 import funcflow as ff
 import funcflow.numpy as fnp
 from funcflow import lax
-from funcflow.backends import emit
+from funcflow.backends import emit, step_memo
 from funcflow.backends.kernel_memo import Memo, Written
 from funcflow.backends.lower import lower_program
 from funcflow.backends.pipeline import prepare
 
 X = np.ones((5, 37), "f4")
+
+
+@pytest.fixture(autouse=True)
+def no_steps_are_remembered(monkeypatch):
+    monkeypatch.setattr(step_memo, "_MEMO", Memo(0))
 
 
 def steps_of(f, *args):

@@ -53,7 +53,7 @@ class KernelStore:
         """Begin to compile a function, unless it is known."""
         symbol = symbol_of(work)
         with self._lock:
-            if any(symbol in found for found in (self._addresses, self._wanted, self._begun)):
+            if symbol in self._addresses or symbol in self._wanted or symbol in self._begun:
                 return
             self._load(symbol)
             if symbol not in self._addresses:

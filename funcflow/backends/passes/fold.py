@@ -29,7 +29,7 @@ def fold(closed: ClosedJaxpr) -> ClosedJaxpr:
 
     eqns: list[JaxprEqn] = []
     for eqn in jaxpr.eqns:
-        if any(read(v) is not v for v in eqn.invars):
+        if known and any(read(v) is not v for v in eqn.invars):
             eqn = eqn.replace(invars=[read(v) for v in eqn.invars])
         found = folded(eqn)
         if found is None:

@@ -8,13 +8,17 @@ places fit and no cycle of steps arises; where an equation has operands in two g
 merged. Reshapes, transposes and the like of a group's values join it if they only rename axes,
 and are otherwise views of what the group has stored. Equations of literals alone (`iota`, constants
 broadcast, masks made of them) are computed again wherever they are needed.
+
+What is decided depends on extents in two ways only: on which of them are equal, to each other or to
+0 or 1, and on the answers to questions (`_ask`). So jaxprs that differ in extents alone, with equal
+answers, have the same groups (`fusion_memo`).
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
-from math import prod
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from funcflow.backends.passes.groups import (
     Alias,
@@ -23,8 +27,10 @@ from funcflow.backends.passes.groups import (
     Node,
     Place,
     aligned,
+    by_size,
     completed,
     is_blocked,
+    most_results,
     new_axes,
     view_place,
 )
@@ -44,8 +50,19 @@ MAX_EQUATIONS = 160
 _UNKNOWN_INSIDE = "the sum over blocks is known only when all blocks are done"
 
 
-class Fusion:
-    """The groups of a jaxpr.
+_T = TypeVar("_T")
+
+
+class Asked(NamedTuple):
+    """A question about extents, and the answer that the groups are as they are for."""
+
+    question: Callable[..., Any]
+    extents: tuple[tuple[int, ...], ...]
+    answer: Any
+
+
+class Partition:
+    """The equations of a jaxpr in groups.
 
     Attributes:
         nodes: groups, aliases and single equations, each after those it depends on.
@@ -53,9 +70,22 @@ class Fusion:
         apart: why equations did not join the groups of their operands.
     """
 
-    def __init__(self, jaxpr: Jaxpr) -> None:
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
         self.virtual: dict[Var, JaxprEqn] = {}
         self.apart: list[Apart] = []
+
+
+class Fusion(Partition):
+    """Finds the groups of a jaxpr.
+
+    Attributes:
+        asked: the questions about extents, and their answers.
+    """
+
+    def __init__(self, jaxpr: Jaxpr) -> None:
+        super().__init__()
+        self.asked: list[Asked] = []
         self._all: list[Node | None] = []
         self._node: dict[Var, Node] = {}
         self._uses = Counter(v for eqn in jaxpr.eqns for v in eqn.invars if isinstance(v, Var))
@@ -135,9 +165,8 @@ class Fusion:
 
     def _add_elementwise(self, eqn: JaxprEqn) -> None:
         groups = [g for g in self._groups_of(eqn) if self._has_room(g, eqn)]
-        groups.sort(key=lambda g: -prod(g.extents.values()))
         joined: Group | None = None
-        for group in groups:
+        for group in self._largest_first(groups):
             if joined is None:
                 place = self._fits(group, eqn)
                 if place is not None:
@@ -163,7 +192,9 @@ class Fusion:
             if isinstance(x, Var):
                 self._take_producers(group, x, place)
         group.reduced = {a for i in axes if (a := place[i]) is not None}
-        group.blocked = is_blocked(group, eqn, place)
+        extents, kept = tuple(group.extents.values()), tuple(group.extents[a] for a in group.kept)
+        blocked = partial(is_blocked, most_results(group, eqn, place))
+        group.blocked = self._ask(blocked, extents, kept)
         group.operand_places[eqn] = place
         out = tuple(a for i, a in enumerate(place) if i not in axes)
         self._join(group, eqn, [out])
@@ -178,6 +209,17 @@ class Fusion:
         if reduced != group.reduced and (not reduced or group.operand_places):
             return self._refuse(group, eqn, "the reduced axes differ")
         return True
+
+    def _largest_first(self, groups: list[Group]) -> list[Group]:
+        if len(groups) < 2:
+            return groups
+        return [groups[i] for i in self._ask(by_size, *(tuple(g.extents.values()) for g in groups))]
+
+    def _ask(self, question: Callable[..., _T], *extents: tuple[int, ...]) -> _T:
+        """The answer to a question about extents, which is a function of nothing else."""
+        answer = question(*extents)
+        self.asked.append(Asked(question, extents, answer))
+        return answer
 
     # --- joining --------------------------------------------------------------------------------
 

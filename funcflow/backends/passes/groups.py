@@ -112,14 +112,22 @@ def aligned(group: Group, eqn: JaxprEqn) -> list[int | None] | None:
     return axes if len(set(named)) == len(named) else None
 
 
-def is_blocked(group: Group, eqn: JaxprEqn, place: Place) -> bool:
-    """Whether a reduction of a value at a place is cut into blocks."""
-    elements = prod(group.extents.values())
-    results = prod(group.extents[a] for a in group.kept)
-    is_arg = eqn.primitive.name in ("argmax", "argmin")
+def most_results(group: Group, eqn: JaxprEqn, place: Place) -> int:
+    """How many results a reduction of a value at a place has at most, if it is cut into blocks."""
+    if eqn.primitive.name in ("argmax", "argmin"):
+        return 0
     *_, last = [None, *(a for a in place if a is not None)]
-    few = _FEW_COLUMNS if last in group.kept else _FEW_RESULTS
-    return not is_arg and results < few and elements >= _MANY_ELEMENTS
+    return _FEW_COLUMNS if last in group.kept else _FEW_RESULTS
+
+
+def is_blocked(most: int, extents: tuple[int, ...], kept: tuple[int, ...]) -> bool:
+    """Whether a reduction over some of the axes is cut into blocks."""
+    return prod(kept) < most and prod(extents) >= _MANY_ELEMENTS
+
+
+def by_size(*groups: tuple[int, ...]) -> tuple[int, ...]:
+    """The numbers of groups, by their extents: the largest comes first."""
+    return tuple(sorted(range(len(groups)), key=lambda i: -prod(groups[i])))
 
 
 def view_place(eqn: JaxprEqn, group: Group) -> Place | None:

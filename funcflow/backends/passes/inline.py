@@ -22,6 +22,8 @@ BODIES: Mapping[str, str] = {
 def inline(closed: ClosedJaxpr) -> ClosedJaxpr:
     """The same jaxpr without calls; constants of what is called become its own."""
     jaxpr = closed.jaxpr
+    if not any(eqn.primitive.name in BODIES for eqn in jaxpr.eqns):
+        return closed
     constants: list[tuple[Var, Any]] = list(zip(jaxpr.constvars, closed.consts, strict=True))
     eqns: list[JaxprEqn] = []
     renamed: dict[Var, Atom] = {}

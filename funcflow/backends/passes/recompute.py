@@ -9,7 +9,7 @@ kernel, results that must be stored, values of a row. No bit changes: the operat
 from collections import defaultdict
 from collections.abc import Mapping
 
-from funcflow.backends.passes.fuse import Fusion
+from funcflow.backends.passes.fuse import Partition
 from funcflow.backends.passes.groups import Alone, Group, Node
 from funcflow.backends.passes.kinds import DEAR, VIEWS, is_elementwise
 from funcflow.core.jaxpr import Jaxpr, JaxprEqn, Literal, Var
@@ -21,7 +21,7 @@ MOST_DEAR = 3
 SAVING = 0.75
 
 
-def recompute(fusion: Fusion, jaxpr: Jaxpr) -> dict[Var, JaxprEqn]:
+def recompute(fusion: Partition, jaxpr: Jaxpr) -> dict[Var, JaxprEqn]:
     """The variables that other groups than their own compute again, and their equations."""
     readers = _readers(fusion, jaxpr)
     found: dict[Var, JaxprEqn] = {}
@@ -31,7 +31,7 @@ def recompute(fusion: Fusion, jaxpr: Jaxpr) -> dict[Var, JaxprEqn]:
     return found
 
 
-def _readers(fusion: Fusion, jaxpr: Jaxpr) -> Mapping[Var, set[Node | None]]:
+def _readers(fusion: Partition, jaxpr: Jaxpr) -> Mapping[Var, set[Node | None]]:
     """The nodes that read each variable; None for outputs."""
     readers: defaultdict[Var, set[Node | None]] = defaultdict(set)
     for node in fusion.nodes:

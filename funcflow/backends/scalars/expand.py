@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ class _Region:
         if widened:
             args = tuple(_converted(build, x, args[0].dtype, np.float32) for x in args)
             dtype = args[0].dtype if dtype == let.args[0].dtype else dtype
-        if "dtype" in inspect.signature(function).parameters:
+        if _takes_dtype(function):
             params = {**params, "dtype": dtype}
         results = function(build, *args, **params)
         results = results if isinstance(results, tuple) else (results,)
@@ -147,6 +148,12 @@ class _Region:
         for statement in build.body:
             self.rewrite(statement, inside=True)
         return self.now(*results)
+
+
+@cache
+def _takes_dtype(function: Expansion) -> bool:
+    """Whether an expansion depends on the dtype of the result."""
+    return "dtype" in inspect.signature(function).parameters
 
 
 def _converted(build: Builder, x: Value, from_dtype: Any, to_dtype: Any) -> Value:

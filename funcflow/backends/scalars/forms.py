@@ -30,7 +30,7 @@ class Floats:
         self.digits, self.bias = (23, 127) if self.single else (52, 1023)
         self.tiny = 2.0 ** (1 - self.bias)
         self.largest = float(np.finfo(self.dtype).max)
-        self._constants: dict[tuple[str, str], Value] = {}
+        self._constants: dict[tuple[str, np.dtype[Any]], Value] = {}
 
     def __call__(self, op: str, *args: Value | float) -> Value:
         """A machine operation. Numbers among the arguments get the dtype of the last value."""
@@ -41,7 +41,7 @@ class Floats:
     def constant(self, number: float, dtype: np.dtype[Any] | None = None) -> Value:
         """A constant, of the format unless another dtype is given."""
         dtype = dtype or self.dtype
-        key = (repr(number), dtype.name)
+        key = (repr(number), dtype)
         if key not in self._constants:
             self._constants[key] = self.build.const(number, dtype)
         return self._constants[key]

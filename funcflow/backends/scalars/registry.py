@@ -23,6 +23,7 @@ A machine operation for which nothing is registered stays; any other such is an 
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -52,11 +53,14 @@ def expansion(name: str, *kinds: str) -> Callable[[_Registered], _Registered]:
     def register(function: _Registered) -> _Registered:
         for kind in kinds or ("any",):
             EXPANSIONS[name, kind] = function
+        find_expansion.cache_clear()
+        is_widened.cache_clear()
         return function
 
     return register
 
 
+@cache
 def find_expansion(name: str, dtype: np.dtype[Any]) -> Expansion | None:
     """The expansion of an operation on this dtype, as the module's rules say."""
     widened = ["float32"] if dtype in NARROW_FLOATS else []
@@ -66,6 +70,7 @@ def find_expansion(name: str, dtype: np.dtype[Any]) -> Expansion | None:
     return None
 
 
+@cache
 def is_widened(name: str, dtype: np.dtype[Any]) -> bool:
     """Whether the operation on this dtype is computed in float32."""
     if dtype not in NARROW_FLOATS or (name, dtype.name) in EXPANSIONS:
