@@ -190,11 +190,28 @@ def _append_gemm(
         lhs, rhs, numbers, copied = _copied(plan, lhs, rhs, numbers)
         gemm = _as_gemm(contraction(lhs, rhs, out, numbers), working)
     assert gemm is not None, "operands in order are matrices"
-    if not blas.append_gemm(plan, gemm, (lhs, rhs), out, eqn, _note(gemm, copied)):
+    if blas.prefers_exchange(gemm):
+        _append_exchanged(plan, lhs, rhs, out, gemm, eqn)
+    elif not blas.append_gemm(plan, gemm, (lhs, rhs), out, eqn, _note(gemm, copied)):
         plan.host(eqn, "the sizes exceed the integers of BLAS")
         return
     if out is not c.out:
         _append_conversion(plan, out, c.out, eqn)
+
+
+def _append_exchanged(
+    plan: Planner, lhs: View, rhs: View, out: View, gemm: blas.Gemm, eqn: JaxprEqn
+) -> None:
+    """Steps for a product with the factors exchanged, and for its transpose."""
+    m, n, k, lda, ldb = gemm.m, gemm.n, gemm.k, gemm.lda, gemm.ldb
+    turned, matrix = plan.temporary((n, m), gemm.dtype), out.reshape((m, n))
+    assert matrix is not None, "rows and columns are one axis each"
+    exchanged = blas.Gemm(gemm.dtype, n, m, k, ldb, lda, m, (False, True))
+    note = ", B transposed, no copy; factors exchanged, since B is large for so few rows"
+    appended = blas.append_gemm(plan, exchanged, (rhs, lhs), turned, eqn, note)
+    assert appended, "oneDNN takes all sizes"
+    why = "the product of exchanged factors, transposed"
+    plan.copy(turned.transpose((1, 0)), matrix, (eqn,), why=why)
 
 
 def _note(gemm: blas.Gemm, copied: Sequence[str]) -> str:

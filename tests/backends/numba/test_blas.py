@@ -1,5 +1,7 @@
 """Products of matrices: into what tiles they are cut, and who multiplies them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -101,3 +103,26 @@ def test_sizes_beyond_32_bits_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     small, large = (blas.Gemm(np.dtype("d"), 2, 2, 2, lda, 2, 2) for lda in (2**31 - 1, 2**31))
     assert blas.gemm_routine(small) is not None
     assert blas.gemm_routine(large) is None
+
+
+def test_without_onednn_no_factors_are_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    gemm = blas.Gemm(np.dtype("f"), 32, 1024, 1024, 1024, 1024, 1024, (False, True))
+    assert blas.prefers_exchange(gemm) == (onednn.library() is not None)
+    monkeypatch.setattr(onednn, "library", lambda: None)
+    assert not blas.prefers_exchange(gemm)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": np.dtype("d")},  # by code of our own
+        {"transposed": (False, False)},
+        {"transposed": (True, True)},
+        {"loops": ((3, 0, 0, 32 * 1024),)},
+        {"n": 32},  # which is as few as the rows are
+        {"n": 256},  # which lets rows be computed apart
+    ],
+)
+def test_only_few_rows_by_a_large_matrix_are_exchanged(change: dict[str, Any]) -> None:
+    gemm = blas.Gemm(np.dtype("f"), 32, 1024, 1024, 1024, 1024, 1024, (False, True))
+    assert not blas.prefers_exchange(gemm._replace(**change))

@@ -13,7 +13,7 @@ import funcflow.numpy as fnp
 from funcflow.backends.copying import copy_step
 from funcflow.backends.loop_check import check_kernel
 from funcflow.backends.loop_ir import Kernel
-from funcflow.backends.numba import blas, blas_library, kernels, runtime
+from funcflow.backends.numba import blas, blas_library, kernels, onednn, runtime
 from funcflow.backends.numba.dot import LOWERINGS
 from funcflow.backends.planner import Planner
 from funcflow.backends.program import Buffer, HostCall, Program, Routine, View
@@ -163,6 +163,29 @@ def test_large_products_are_split_into_tiles(size: int, dtype: str) -> None:
     lhs, rhs = sample(rng, (size, size), dtype), sample(rng, (size, size + 3), dtype)
     (step,) = check(MATMUL, lhs, rhs).steps
     assert step.extent > 1
+
+
+@pytest.mark.skipif(onednn.library() is None, reason="needs the wheel of oneDNN")
+@pytest.mark.parametrize(("rows", "exchanged"), [(11, False), (12, True), (64, True), (65, False)])
+@pytest.mark.parametrize("lhs_order", [(0, 1), (1, 0)])
+def test_few_rows_by_a_large_transposed_matrix(rows: int, exchanged: bool, lhs_order: Any) -> None:
+    rng = np.random.default_rng(2)
+    lhs, rhs = sample(rng, (rows, 530), "f"), sample(rng, (515, 530), "f")
+    lhs = np.ascontiguousarray(lhs.transpose(lhs_order))
+    found = notes(check(MATMUL, lhs, rhs, lhs_order, (1, 0)))
+    exchanged = exchanged and lhs_order == (0, 1)
+    assert ("factors exchanged" in found[0]) == exchanged
+    assert [note.split(",")[0] for note in found[1:]] == (
+        ["copy: the product of exchanged factors"] if exchanged else []
+    )
+
+
+@pytest.mark.skipif(onednn.library() is None, reason="needs the wheel of oneDNN")
+def test_factors_are_exchanged_where_several_axes_are_rows() -> None:
+    rng = np.random.default_rng(3)
+    lhs, rhs = sample(rng, (4, 5, 530), "f"), sample(rng, (515, 530), "f")
+    found = notes(check((((2,), (1,)), ((), ())), lhs, rhs))
+    assert len(found) == 2 and "factors exchanged" in found[0]
 
 
 # numbers, shapes in memory, orders in which they are seen, and a word of the note
