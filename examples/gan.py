@@ -47,7 +47,7 @@ def generator(width, key):
             Reshape(),
             nn.BatchNorm(2 * width),
             nn.relu,
-            nn.ConvTranspose2d(2 * width, width, 4, strides=2, key=keys[1]),
+            nn.ConvTranspose2d(2 * width, width, 4, strides=2, use_bias=False, key=keys[1]),
             nn.BatchNorm(width),
             nn.relu,
             nn.ConvTranspose2d(width, 1, 4, strides=2, key=keys[2]),
@@ -186,7 +186,7 @@ def draw_picture(samples, real, path):
 def main(full, picture):
     """Train both models, and judge the samples."""
     (scans, digits), (test, test_digits) = load()
-    keys = random.split(random.key(0), 7)
+    keys = random.split(random.key(0), 6)
     width, epochs = 32, (160 if full else 40)
     batches = data.from_arrays(scans).shuffle(keys[2]).batch(BATCH, drop_remainder=True)
     optimizer = optim.adam(optim.linear_schedule(2e-3, 0, epochs * len(batches)), b1=0.5)
