@@ -250,4 +250,4 @@ if __name__ == "__main__":
     if args.full:
         main(4, 600, 150, weights=args.weights, picture=args.picture)
     else:
-        main(5, 120, 100, weights=args.weights, picture=args.picture)
+        main(5, 240, 100, weights=args.weights, picture=args.picture)
