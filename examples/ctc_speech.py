@@ -9,9 +9,9 @@ alignments of frames and letters (A. Graves et al., "Connectionist Temporal Clas
 "Speech Recognition with Deep Recurrent Neural Networks", 2013, arXiv:1303.5778).
 
 The whole way from random keys to features is one jitted function, so no word is heard twice with
-the same voice. Measured is the letter error rate: how many insertions, deletions and substitutions
-lead from what was recognised to what was said, for each letter said; of words that were said in
-training, with new voices, and of words that were not.
+the same voice. Results are measured by the letter error rate: how many insertions, deletions and
+substitutions lead from what was recognised to what was said, for each letter said. It is given for
+words that were said in training, with new voices, and for words that were not.
 
     python examples/ctc_speech.py [--full]
 """

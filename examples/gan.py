@@ -47,7 +47,7 @@ def generator(width, key):
             Reshape(),
             nn.BatchNorm(2 * width),
             nn.relu,
-            nn.ConvTranspose2d(2 * width, width, 4, strides=2, key=keys[1]),
+            nn.ConvTranspose2d(2 * width, width, 4, strides=2, use_bias=False, key=keys[1]),
             nn.BatchNorm(width),
             nn.relu,
             nn.ConvTranspose2d(width, 1, 4, strides=2, key=keys[2]),
@@ -186,13 +186,13 @@ def draw_picture(samples, real, path):
 def main(full, picture):
     """Train both models, and judge the samples."""
     (scans, digits), (test, test_digits) = load()
-    keys = random.split(random.key(0), 7)
+    keys = random.split(random.key(0), 6)
     width, epochs = 32, (160 if full else 40)
     batches = data.from_arrays(scans).shuffle(keys[2]).batch(BATCH, drop_remainder=True)
     optimizer = optim.adam(optim.linear_schedule(2e-3, 0, epochs * len(batches)), b1=0.5)
     forger, critic = (
         Player(model, optimizer.init(nn.filter(model, nn.trainable(model))))
-        for model in (generator(width, keys[0]), convolutional(width, 1, 0.0, keys[1]))
+        for model in (generator(width, keys[0]), convolutional(width, 1, 0.3, keys[1]))
     )
     step, key = make_step(optimizer), keys[3]
     for epoch in range(epochs):
@@ -229,10 +229,10 @@ def main(full, picture):
     print("shares of the ten digits among the samples:", *(f"{share:.1%}" for share in shares))
     if picture is not None:
         draw_picture(samples, scans, picture)
-    limit = distance["independent pixels"] if full else 0.2 * distance["noise"]
+    limit = distance["independent pixels"] if full else 0.1 * distance["noise"]
     assert distance["samples"] < limit, "the samples are not distributed like the scans"
     assert clear["samples"] > clear["independent pixels"] + 0.1, "the samples are no digits"
-    assert (shares > 0.01).sum() >= (10 if full else 8), "digits are missing among the samples"
+    assert shares.min() > 0.01, "a digit is missing among the samples"
 
 
 if __name__ == "__main__":

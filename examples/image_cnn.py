@@ -147,7 +147,7 @@ def main(task):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="train as long as it takes")
+    parser.add_argument("--full", action="store_true", help="more epochs, to a higher accuracy")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--mnist", metavar="DIR", help="the directory of MNIST's four files")
     source.add_argument("--cifar10", metavar="DIR", help="the directory of CIFAR-10's batches")

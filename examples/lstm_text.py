@@ -113,7 +113,7 @@ def accuracy_of_lstm(tokenizer, texts, labels, new_texts, new_labels, epochs, ke
         data.pad_sequences(tokenizer.texts_to_sequences(t), LENGTH, padding="post")
         for t in (texts, new_texts)
     )
-    k1, k2, k3 = random.split(key, 3)
+    k1, k2, k3, k4 = random.split(key, 4)
     seen, held_out = data.train_test_split((inputs, labels), 0.125, key=k1)
     accuracy = {"accuracy": train.metrics.accuracy()}
     fitted = train.fit(
@@ -125,7 +125,7 @@ def accuracy_of_lstm(tokenizer, texts, labels, new_texts, new_labels, epochs, ke
         validation=data.from_source(held_out).batch(64, pad=True),
         metrics=accuracy,
         callbacks=[train.EarlyStopping("val_accuracy", mode="max", patience=3, restore_best=True)],
-        key=k3,
+        key=k4,
         progress=False,
     )
     print(f"{len(fitted.history)} epochs, held-out accuracies", end=" ")

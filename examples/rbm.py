@@ -110,9 +110,9 @@ def exactly(rbm, pictures, steps):
         updates, state = optimizer.update(gradient, state)
         return (optim.apply_updates(rbm, updates), state), None
 
-    return ff.jit(lambda carry: lax.scan(step, carry, None, steps))((rbm, optimizer.init(rbm)))[0][
-        0
-    ]
+    carry = (rbm, optimizer.init(rbm))
+    (rbm, _), _ = ff.jit(lambda carry: lax.scan(step, carry, None, steps))(carry)
+    return rbm
 
 
 def compare_likelihoods(key):
@@ -183,7 +183,7 @@ def compare_features(key, hidden=200):
 
 
 def draw_picture(rbm, chains, path):
-    """The weights of each hidden unit, and the chains."""
+    """The weights of hidden units, and the chains: of each as many as fill a square."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 5.3), layout="constrained")

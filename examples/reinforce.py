@@ -198,7 +198,7 @@ def draw_picture(curves, path):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="five agents, until all solve it")
+    parser.add_argument("--full", action="store_true", help="five agents, ten times the episodes")
     parser.add_argument("--picture", metavar="FILE", help="where to draw the returns")
     args = parser.parse_args()
     main(args.full, args.picture)

@@ -116,32 +116,34 @@ class SentenceCNN(nn.Module):
 
 def models(vectors, key):
     """The models of the paper, and which of their tables are not learned."""
+    of_table, of_model = random.split(key)
     uniform = nn.initializers.uniform(0.5)
     drawn = nn.Embedding(
-        WORDS, FEATURES, embedding_init=lambda *args: uniform(*args) - 0.25, key=key
+        WORDS, FEATURES, embedding_init=lambda *args: uniform(*args) - 0.25, key=of_table
     )
     made = nn.tree_at(lambda m: m.embedding, drawn, fnp.asarray(vectors))
     return {
-        "random": (SentenceCNN((drawn,), key=key), ()),
-        "multichannel": (SentenceCNN((made, made), key=key), (0,)),
-        "static": (SentenceCNN((made,), key=key), (0,)),
-        "non-static": (SentenceCNN((made,), key=key), ()),
+        "random": (SentenceCNN((drawn,), key=of_model), ()),
+        "multichannel": (SentenceCNN((made, made), key=of_model), (0,)),
+        "static": (SentenceCNN((made,), key=of_model), (0,)),
+        "non-static": (SentenceCNN((made,), key=of_model), ()),
     }
 
 
 def accuracy_of_cnn(model, frozen, known, new, epochs, key):
     """The accuracy of a model after training, in which the tables of the numbers `frozen` stay."""
+    of_order, of_dropout = random.split(key)
     parameters = nn.trainable(model)
     for number in frozen:
         parameters = nn.tree_at(lambda m, i=number: m.tables[i], parameters, False)
     fitted = train.fit(
         model,
-        data.from_arrays(known).shuffle(key).batch(50, drop_remainder=True),
+        data.from_arrays(known).shuffle(of_order).batch(50, drop_remainder=True),
         loss=losses.softmax_cross_entropy_with_integer_labels,
         optimizer=optim.adam(1e-3),
         epochs=epochs,
         trainable=parameters,
-        key=key,
+        key=of_dropout,
         progress=False,
     )
     for number, (old, table) in enumerate(zip(model.tables, fitted.model.tables, strict=True)):

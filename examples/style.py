@@ -17,6 +17,7 @@ without labels: it tells which of them a patch is from, and by how many right an
 """
 
 import argparse
+from functools import partial
 
 import numpy as np
 from sklearn.datasets import load_sample_images
@@ -54,11 +55,16 @@ class Features(nn.Module):
 
     def __init__(self, blocks, *, normalised, key):
         self.layers, self.blocks = {}, blocks
-        init, before = nn.initializers.he_normal(), 3
+        before = 3
+        conv = partial(
+            nn.Conv2d,
+            kernel_size=3,
+            use_bias=not normalised,  # the normalisation would take it away again
+            kernel_init=nn.initializers.he_normal(),
+        )
         for (channels, _), numbers in zip(blocks, numbered(blocks), strict=True):
             for number in numbers:
-                own = random.fold_in(key, number)
-                layer = [nn.Conv2d(before, channels, 3, kernel_init=init, key=own)]
+                layer = [conv(before, channels, key=random.fold_in(key, number))]
                 layer += [nn.BatchNorm(channels, momentum=0.9)] * normalised
                 self.layers[number] = nn.Sequential(layer)
                 before = channels
@@ -244,4 +250,4 @@ if __name__ == "__main__":
     if args.full:
         main(4, 600, 150, weights=args.weights, picture=args.picture)
     else:
-        main(5, 120, 100, weights=args.weights, picture=args.picture)
+        main(5, 240, 100, weights=args.weights, picture=args.picture)

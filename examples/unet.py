@@ -29,7 +29,7 @@ SIDE, CELLS = 64, 7
 
 def microscope_image(key):
     """An image and which of its pixels belong to cells, both of shape (64, 64, 1)."""
-    keys = random.split(key, 7)
+    keys = random.split(key, 6)
     y, x = fnp.meshgrid(*[fnp.linspace(-1, 1, SIDE)] * 2, indexing="ij")
     centres = random.uniform(keys[0], (CELLS, 2, 1, 1), minval=-1)
     radii = random.uniform(keys[1], (CELLS, 2, 1, 1), minval=0.12, maxval=0.4)

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ParamSpec
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 
@@ -99,3 +101,20 @@ def test_every_example_is_listed():
     files = {p.name for p in (ROOT / "examples").iterdir() if p.suffix in (".py", ".ipynb")}
     page = (ROOT / "examples" / "README.md").read_text("utf-8")
     assert files == set(re.findall(r"^\| `([\w.]+)`", page, re.MULTILINE))
+
+
+def shown(cell: Any) -> str:
+    """The text below a cell of a notebook: what it printed, and its result."""
+    return "".join(
+        output["text"] if output.output_type == "stream" else output["data"]["text/plain"]
+        for output in cell.get("outputs", ())
+    )
+
+
+def test_notebooks_show_what_they_do():
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        stored = [shown(cell) for cell in notebook.cells]
+        found = nbclient.NotebookClient(notebook).execute()
+        for cell, output in zip(found.cells, stored, strict=True):
+            assert output == shown(cell), f"{path.name}, in the cell\n\n{cell.source}"
