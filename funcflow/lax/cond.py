@@ -315,8 +315,8 @@ def _cond_partial_eval(ctx: Any, unknown: Any, args: Any, *, branches: Branches)
 def _share_residuals(splits: Sequence[SplitJaxpr]) -> tuple[list[ClosedJaxpr], Branches, int]:
     """Let all branches save the same list of residuals; slots are shared between equal types.
 
-    Not so those of integers, which count steps and choose branches: lanes may run all branches, and
-    the loops in one that they do not take must get zeros, not what another branch has saved.
+    Not so those of integers and booleans, which count steps and choose branches: lanes may run all
+    branches, and loops in one that they do not take must get zeros, not what another has saved.
     """
     slots: list[ShapedArray] = []
     places: list[list[int]] = []
